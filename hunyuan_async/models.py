@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from hunyuan_async.errors import HunyuanError
 
 RequestType = Literal["text-to-image", "edit"]
+
+
+def _as_tuple(images: str | Iterable[str]) -> tuple[str, ...]:
+    return (images,) if isinstance(images, str) else tuple(images)
 
 
 @attrs.frozen
@@ -34,7 +38,7 @@ class ImageRequest:
     prompt: str
     type: RequestType = "text-to-image"
     size: str = "1024*1024"
-    images: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    images: tuple[str, ...] = attrs.field(default=(), converter=_as_tuple)
     seed: int | None = None
     model: str | None = None
     extra: Mapping[str, object] = attrs.field(factory=dict)
@@ -64,7 +68,7 @@ class TaskStatus:
 
     task_id: str
     state: TaskState
-    urls: tuple[str, ...] = ()
+    urls: tuple[str, ...] = attrs.field(default=(), repr=False)
     message: str | None = None
     code: str | None = None
     raw: bytes = attrs.field(default=b"", repr=False)
@@ -166,6 +170,7 @@ class Statistics:
         submits: POSTs that left this machine.
         polls: Status checks that left this machine.
         limited: Answers that said "too many requests".
+        unclear: Polls that taught nothing, or showed a status word that we do not know.
         rate: Requests a second that may leave now; infinite if nothing limits them.
         waiting_for: Why no request leaves now, in words; None if nothing holds them back.
     """
@@ -183,5 +188,6 @@ class Statistics:
     submits: int = 0
     polls: int = 0
     limited: int = 0
+    unclear: int = 0
     rate: float = 0.0
     waiting_for: str | None = None

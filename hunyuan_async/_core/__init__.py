@@ -1,0 +1,1 @@
+"""Decisions: plain functions and small classes, without await, clock, randomness or logging."""

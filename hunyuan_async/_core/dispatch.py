@@ -1,0 +1,181 @@
+"""What to do next: let this submit go, look at that task, or wait.
+
+Every permit comes from here, so that polls and submits share one rate, one pause and one bound. Waiting submits stand
+in a queue and only its head is looked at: a changed rate, a pause or a cancelled waiter costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import attrs
+
+from hunyuan_async._core.budget import Budget
+from hunyuan_async._core.pacing import Pacer
+from hunyuan_async._core.polling import PollSchedule
+from hunyuan_async._core.replies import NoReply, Reply
+from hunyuan_async._core.retry import TryAgain, retry_after
+from hunyuan_async._core.slots import Slots
+
+MAX_POLLS_OUT = 64  # requests; more would only wait in the connection pool
+
+
+@attrs.define(eq=False)
+class Ticket:
+    """A place in the queue of submits.
+
+    Attributes:
+        credits: To reserve before it may go.
+        withdrawn: Whether nobody waits for it any more.
+    """
+
+    credits: int
+    withdrawn: bool = False
+
+
+@attrs.frozen
+class Send:
+    """Let this submit go; its slot and its credits are taken."""
+
+    ticket: Ticket
+
+
+@attrs.frozen
+class Look:
+    """Look at the task of this number now."""
+
+    key: int
+
+
+@attrs.frozen
+class Refuse:
+    """This submit can never go: the budget is spent."""
+
+    ticket: Ticket
+
+
+@attrs.frozen
+class Wait:
+    """Nothing may leave before `until`, unless something changes; `reason` says what holds a submit back."""
+
+    until: float
+    reason: str | None = None
+
+
+Decision = Send | Look | Refuse | Wait
+
+
+@attrs.define(eq=False)
+class Dispatch:
+    """Weighs due polls against waiting submits under the pacer, the slots and the budget.
+
+    Attributes:
+        pacer: When a request may leave.
+        schedule: When a look is worth it.
+        slots: How many tasks may be in flight.
+        budget: What may still be spent.
+        max_saving: No submit goes while more finished images than this wait to be saved.
+        saving: How many do.
+        polls_out: Looks whose answer is awaited.
+    """
+
+    pacer: Pacer
+    schedule: PollSchedule
+    slots: Slots
+    budget: Budget
+    max_saving: int
+    saving: int = 0
+    polls_out: int = 0
+    _queue: deque[Ticket] = attrs.field(factory=deque)
+
+    def ask(self, ticket: Ticket, *, again: bool = False) -> None:
+        """Put a submit into the queue; one that was refused for now goes first *again*."""
+        if again:
+            self._queue.appendleft(ticket)
+        else:
+            self._queue.append(ticket)
+
+    @property
+    def waiting(self) -> int:
+        """How many submits wait for their turn."""
+        return sum(not ticket.withdrawn for ticket in self._queue)
+
+    def next(self, now: float) -> Decision:
+        """Decide, and take what the decision needs. Due looks go first: they free slots."""
+        ticket = self._head()
+        if ticket and not self.budget.may_fit(ticket.credits):
+            self._queue.popleft()
+            return Refuse(ticket)
+        due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
+        obstacle = self._obstacle(ticket) if ticket else None
+        can_send = ticket is not None and obstacle is None
+        ready_at = self.pacer.ready_at(now)
+        if ready_at > now and (can_send or due_at < math.inf):
+            return Wait(ready_at if can_send else max(ready_at, due_at), obstacle or self._pacing(now))
+        if due_at <= now:
+            self.pacer.take(now)
+            self.polls_out += 1
+            return Look(self.schedule.take(now))
+        if can_send:
+            assert ticket is not None
+            self._queue.popleft()
+            self.pacer.take(now)
+            self.slots.take()
+            self.budget.reserve(ticket.credits)
+            return Send(ticket)
+        return Wait(due_at, obstacle)
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Undo a `Send` that came to nothing: never sent, or refused."""
+        self.slots.give_back()
+        self.budget.release(ticket.credits)
+
+    def accepted(self, ticket: Ticket) -> None:
+        """Note that the service took the task: its slot stays taken, its credits are spent."""
+        self.budget.spend(ticket.credits)
+        self.slots.accepted()
+        self.pacer.answered()
+
+    def lost(self, ticket: Ticket) -> None:
+        """Note that nobody knows whether the service took the task."""
+        self.slots.give_back()
+        self.budget.risk(ticket.credits)
+
+    def put_off(self, ticket: Ticket, verdict: TryAgain, *, now: float, sent_at: float, jitter: float) -> float | None:
+        """Undo a `Send` that was refused for now, and return the pause in seconds that it leads to, if any."""
+        blame_slots = verdict.limited and self.slots.refused()
+        self.give_back(ticket)
+        if blame_slots:
+            return None
+        if verdict.limited:
+            return self.pacer.limited(now, sent_at, verdict.after, jitter)
+        return self.pacer.pause(now, verdict.error.message, verdict.after, jitter)
+
+    def looked(self, seen: Reply | NoReply, *, now: float, sent_at: float, jitter: float) -> float | None:
+        """Learn from the answer to a `Look`, and return the pause in seconds that it leads to, if any."""
+        self.polls_out -= 1
+        if isinstance(seen, NoReply):
+            return None
+        if seen.status == 429:
+            return self.pacer.limited(now, sent_at, retry_after(seen.headers), jitter)
+        self.pacer.answered()
+        self.slots.poll_answered()
+        return None
+
+    def _head(self) -> Ticket | None:
+        while self._queue and self._queue[0].withdrawn:
+            self._queue.popleft()
+        return self._queue[0] if self._queue else None
+
+    def _obstacle(self, ticket: Ticket) -> str | None:
+        if self.saving > self.max_saving:
+            return f"{self.saving} finished images wait to be saved"
+        if not self.slots.free:
+            return f"all {self.slots.bound} slots are in use"
+        if not self.budget.fits(ticket.credits):
+            return "the rest of the budget is reserved for submits under way"
+        return None
+
+    def _pacing(self, now: float) -> str:
+        return self.pacer.reason if self.pacer.paused_until > now else "the request rate"

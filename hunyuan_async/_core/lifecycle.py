@@ -1,0 +1,111 @@
+"""The life of one item, as a table.
+
+Rule of this file: a state changes by a step found in `TRANSITIONS`, or not at all. The engine takes steps live and a
+journal replays them; both go through `advance`, so neither can invent a path that loses or repeats a payment.
+
+::
+
+    planned --send--> sending --accept--> submitted --complete--> completed --save--> downloaded
+       ^                 |                    |                       |
+       +---take_back-----+--reject--> rejected+--fail--> failed       +--expire--> expired
+                         |                    |
+                         +--lose_answer-->    +--lose_task--> lost
+                              unknown
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import attrs
+
+from hunyuan_async.models import ImageRequest, SavedImage, TaskStatus
+
+
+class State(enum.Enum):
+    """Where an item stands."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    SUBMITTED = "submitted"
+    COMPLETED = "completed"
+    DOWNLOADED = "downloaded"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+
+class Step(enum.Enum):
+    """What can happen to an item."""
+
+    SEND = "send"
+    TAKE_BACK = "take_back"
+    ACCEPT = "accept"
+    REJECT = "reject"
+    LOSE_ANSWER = "lose_answer"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    LOSE_TASK = "lose_task"
+    SAVE = "save"
+    EXPIRE = "expire"
+
+
+TRANSITIONS: dict[State, dict[Step, State]] = {
+    State.PLANNED: {Step.SEND: State.SENDING},
+    State.SENDING: {
+        Step.TAKE_BACK: State.PLANNED,  # provably never sent, or refused for now
+        Step.ACCEPT: State.SUBMITTED,
+        Step.REJECT: State.REJECTED,
+        Step.LOSE_ANSWER: State.UNKNOWN,
+    },
+    State.SUBMITTED: {
+        Step.COMPLETE: State.COMPLETED,
+        Step.FAIL: State.FAILED,
+        Step.LOSE_TASK: State.LOST,
+    },
+    State.COMPLETED: {Step.SAVE: State.DOWNLOADED, Step.EXPIRE: State.EXPIRED},
+}
+
+
+def advance(state: State, step: Step) -> State:
+    """Return the state that *step* leads to.
+
+    Raises:
+        ValueError: The table has no such step; a bug in the caller.
+    """
+    try:
+        return TRANSITIONS[state][step]
+    except KeyError:
+        raise ValueError(f"an item that is {state.value} cannot {step.value}") from None
+
+
+@attrs.define(eq=False)
+class Item:
+    """One image asked for, and all that is known of it.
+
+    Attributes:
+        id: The item's own name; never sent.
+        request: As it is sent, seed included; None for a task attached by its id alone.
+        credits: What the image costs.
+        state: Where it stands.
+        task_id: The service's id, once accepted.
+        submitted_at: When the service accepted it, by the wall clock.
+        completion: The answer that showed it finished, raw body included.
+        finished_at: When we noticed that it was finished, by the wall clock.
+        files: The images on disk.
+        withdrawn: Whether its caller went away: then it is not sent, unless it already was.
+    """
+
+    id: str
+    request: ImageRequest | None
+    credits: int
+    state: State = State.PLANNED
+    task_id: str | None = None
+    submitted_at: datetime | None = None
+    completion: TaskStatus | None = None
+    finished_at: datetime | None = None
+    files: tuple[SavedImage, ...] = ()
+    withdrawn: bool = False

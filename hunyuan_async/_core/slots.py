@@ -1,0 +1,72 @@
+"""How many tasks may be in flight?"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.define
+class Slots:
+    """Grants the right to have one task in flight, and finds how many the service bears.
+
+    A refused submit is blamed on a task limit, not on the request rate, if it is the second in a row while polls
+    were answered in between, or if a limit found earlier is reached again (measured in the project's polling study).
+
+    Attributes:
+        bound: How many may be in use now.
+        ceiling: As far as the bound may grow.
+        in_use: How many are.
+        found: Whether a task limit of the service was met.
+    """
+
+    bound: int
+    ceiling: int
+    in_use: int = 0
+    found: bool = False
+    _clean: int = 0
+    _refused: int = 0
+    _polls_answered: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether one can be taken."""
+        return self.in_use < self.bound
+
+    def take(self) -> None:
+        """Take one, before a submit or for a task already in flight."""
+        self.in_use += 1
+
+    def give_back(self) -> None:
+        """Free one: refused, withdrawn, unknown, timed out or failed."""
+        self.in_use -= 1
+
+    def accepted(self) -> None:
+        """Learn that the service took one more task."""
+        self._refused = 0
+
+    def poll_answered(self) -> None:
+        """Learn that requests as such pass."""
+        self._polls_answered = True
+
+    def finished(self) -> None:
+        """Free one whose task finished well; the bound may grow by it."""
+        self.in_use -= 1
+        self._clean += 1
+        if self.bound < self.ceiling and self._clean >= (2 * self.bound if self.found else 1):
+            self._clean = 0
+            self.bound += 1
+
+    def refused(self) -> bool:
+        """Learn from a "too many requests" to a submit, and return whether the task limit is to blame.
+
+        Call it while the refused submit still holds its slot.
+        """
+        self._refused += 1
+        others = self.in_use - 1
+        to_blame = others > 0 and (
+            (self.found and others >= self.bound - 1) or (self._refused >= 2 and self._polls_answered)
+        )
+        if to_blame:
+            self.bound, self.found, self._clean = others, True, 0
+        self._polls_answered = False
+        return to_blame

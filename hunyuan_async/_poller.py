@@ -1,0 +1,103 @@
+"""Looks at every task in flight, each when the dispatcher says so, and passes the verdict to whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+
+import attrs
+
+from hunyuan_async._core.dispatch import Dispatch
+from hunyuan_async._core.replies import NoReply, Reply
+from hunyuan_async._core.watch import KeepWaiting
+from hunyuan_async.errors import HunyuanError
+from hunyuan_async.models import TaskStatus
+from hunyuan_async.transport import Transport
+
+Verdict = TaskStatus | HunyuanError
+Judge = Callable[[Reply | NoReply, float], KeepWaiting | Verdict]
+
+
+@attrs.define(eq=False)
+class _Watched:
+    task_id: str
+    judge: Judge
+    verdict: asyncio.Future[Verdict]
+
+
+class Poller:
+    """Multiplexes the looks at all tasks in flight over one schedule.
+
+    A task costs one entry in the schedule and one future, no asyncio task and no timer of its own.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        dispatch: Dispatch,
+        wake: Callable[[], None],
+        told: Callable[[str, KeepWaiting | Verdict, float | None], None],
+    ) -> None:
+        self._transport = transport
+        self._dispatch = dispatch
+        self._wake = wake
+        self._told = told
+        self._watched: dict[int, _Watched] = {}
+        self._numbers = itertools.count()
+
+    async def verdict(self, task_id: str, judge: Judge, *, new: bool) -> Verdict:
+        """Wait until *judge*, given each look at the task, comes to a verdict.
+
+        A *new* task was accepted just now; another one is looked at at once.
+        """
+        loop = asyncio.get_running_loop()
+        key = next(self._numbers)
+        watched = self._watched[key] = _Watched(task_id, judge, loop.create_future())
+        schedule = self._dispatch.schedule
+        (schedule.add if new else schedule.add_known)(key, loop.time())
+        self._wake()
+        try:
+            return await watched.verdict
+        finally:
+            del self._watched[key]
+            schedule.discard(key)
+
+    async def look(self, key: int) -> None:
+        """Look once at the task of this number, as the dispatcher decided."""
+        watched = self._watched.get(key)
+        sent_at = self._now()
+        seen = await self._transport.poll(watched.task_id) if watched else NoReply("nobody waits", sent=False)
+        now = self._now()
+        pause = self._dispatch.looked(seen, now=now, sent_at=sent_at, jitter=random.random())  # noqa: S311 - spreads load
+        if watched is None or watched.verdict.done():
+            return
+        verdict = watched.judge(seen, now)
+        schedule = self._dispatch.schedule
+        match verdict:
+            case KeepWaiting(delay=None):
+                schedule.running(key, now)
+            case KeepWaiting(delay=float() as delay):
+                schedule.failed(key, now, delay)
+            case TaskStatus():
+                schedule.finished(key, now)
+                watched.verdict.set_result(verdict)
+            case HunyuanError():
+                watched.verdict.set_result(verdict)
+        self._told(watched.task_id, verdict, pause)
+
+    def give_up(self, reason: Callable[[str], HunyuanError]) -> None:
+        """End every wait with the error that *reason* makes of the task's id."""
+        for watched in self._watched.values():
+            if not watched.verdict.done():
+                watched.verdict.set_result(reason(watched.task_id))
+
+    def broken(self, error: BaseException) -> None:
+        """End every wait with a bug of ours."""
+        for watched in self._watched.values():
+            if not watched.verdict.done():
+                watched.verdict.set_exception(error)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,69 @@
+"""The `hunyuan` command: a table of sub-commands, each loaded only when it runs."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from hunyuan_async import __version__
+from hunyuan_async._core.text import printable
+from hunyuan_async.cli.exits import Exit, exit_code
+from hunyuan_async.errors import HunyuanError
+
+COMMANDS = {
+    "generate": "Make one image and save it.",
+    "edit": "Make an image from one or two others.",
+    "batch": "Make an image for every row of a file.",
+    "report": "Write a run's report.html again.",
+    "task": "Look at a task, or fetch its image.",
+    "key": "Store, check or locate the API key.",
+    "emulator": "Serve a stand-in for the service, without a key and without money.",
+    "completion": "Print a script that completes commands in your shell.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and summary, and imports one when it is called: `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return the command of the same name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"hunyuan_async.cli.commands.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; turn errors into a message that says what to do, and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except HunyuanError as error:
+            click.echo(f"hunyuan: {printable(error.message, 2000)}", err=True)
+            sys.exit(exit_code(error))
+        except (click.exceptions.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:  # noqa: BLE001 - shown in full, and told apart from a failed run by its exit code
+            traceback.print_exc()
+            click.echo("hunyuan: this is a bug of ours; please report the lines above.", err=True)
+            sys.exit(Exit.BUG)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hunyuan")
+def hunyuan() -> None:
+    """Make images with Hunyuan Image 3: one, or a file full of them.
+
+    Try it without a key: hunyuan generate "a koi pond" --emulator
+    """

@@ -1,0 +1,64 @@
+"""`hunyuan emulator`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from hunyuan_async.cli.amounts import parse_rate
+from hunyuan_async.cli.exits import Exit
+from hunyuan_async.cli.terminal import run, say
+from hunyuan_async.emulator import LATENCIES, SHAPES, Emulator, EmulatorSettings
+from hunyuan_async.errors import InvalidRequest
+
+
+@click.command
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8765, show_default=True)
+@click.option("--allow-remote", is_flag=True, help="Listen at other addresses than this machine's own.")
+@click.option("--seed", type=int, help="Makes ids, latencies and drawn seeds repeat.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Divides every duration.")
+@click.option(
+    "--latency",
+    type=click.Choice([*LATENCIES]),
+    default="uniform",
+    show_default=True,
+    callback=lambda _, __, name: LATENCIES[name](),
+)
+@click.option(
+    "--rate",
+    "requests_per_second",
+    metavar="N/s",
+    callback=lambda _, __, text: text and parse_rate(text),
+    help="Answer 429 above so many requests a second.",
+)
+@click.option("--in-flight", "tasks_in_flight", type=int, help="Answer 429 above so many unfinished tasks.")
+@click.option("--workers", type=int, help="Make so many images at a time; the others queue inside.")
+@click.option("--retry-after/--no-retry-after", default=True, help="Whether a 429 says when to come back.")
+@click.option("--credits", type=float, default=float("inf"), help="Answer 402 when so many are spent.")
+@click.option(
+    "--shape", "shapes", multiple=True, default=["outputs"], type=click.Choice([*SHAPES]), help="Of finished tasks."
+)
+@click.option("--small", "small_pictures", is_flag=True, help="Draw small images, which cost little.")
+def emulator(host: str, port: int, allow_remote: bool, seed: int | None, **settings: object) -> None:
+    """Serve a stand-in for the service until Ctrl-C, and print its address and its key.
+
+    Prompts with "[refuse]" in them are refused; those with "[fail]" are accepted and fail later.
+    """
+    run(_serve(host, port, allow_remote, seed, EmulatorSettings(**settings)))  # type: ignore[arg-type] # named alike
+
+
+async def _serve(host: str, port: int, allow_remote: bool, seed: int | None, settings: EmulatorSettings) -> int:
+    try:
+        emulator = Emulator(settings=settings, host=host, port=port, allow_remote=allow_remote, seed=seed)
+        await emulator.start()
+    except (ValueError, OSError) as error:
+        problem = str(error)
+    else:
+        async with emulator:
+            click.echo(f"export HUNYUAN_BASE_URL={emulator.base_url}\nexport HUNYUAN_API_KEY={emulator.api_key}")
+            say("Paste the two lines above into another terminal. Stop with Ctrl-C.")
+            await asyncio.Event().wait()
+        return Exit.DONE
+    raise InvalidRequest(f"the emulator cannot listen at {host}:{port}: {problem}")

@@ -1,0 +1,28 @@
+"""A stand-in for the image service, for tests, demonstrations and work without a key.
+
+It shares no code with the client that it is to test, so that no mistake passes twice.
+"""
+
+from hunyuan_async.emulator._emulator import Emulator
+from hunyuan_async.emulator._latency import LATENCIES, Latency, bimodal, fixed, lognormal, uniform
+from hunyuan_async.emulator._service import EmulatedService, Get, Picture, Post
+from hunyuan_async.emulator._settings import EmulatorSettings
+from hunyuan_async.emulator._shapes import ACCEPTED, FAILURES, SHAPES
+
+__all__ = [
+    "ACCEPTED",
+    "FAILURES",
+    "LATENCIES",
+    "SHAPES",
+    "EmulatedService",
+    "Emulator",
+    "EmulatorSettings",
+    "Get",
+    "Latency",
+    "Picture",
+    "Post",
+    "bimodal",
+    "fixed",
+    "lognormal",
+    "uniform",
+]
