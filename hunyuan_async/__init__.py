@@ -35,43 +35,53 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "client": ("Client",),
-    "errors": (
-        "AuthError",
-        "BudgetExceeded",
-        "ContentRefused",
-        "DownloadFailed",
-        "HunyuanError",
-        "InvalidRequest",
-        "JournalError",
-        "NotSent",
-        "OutOfCredits",
-        "RateLimited",
-        "Refused",
-        "ServiceUnavailable",
-        "SubmitUnknown",
-        "TaskFailed",
-        "TaskLost",
-        "TaskTimedOut",
-    ),
-    "models": ("ImageRequest", "ImageResult", "Outcome", "SavedImage", "Statistics", "TaskState", "TaskStatus"),
-    "settings": ("API_IN_ONE", "Limits", "Polling", "Service", "Timeouts"),
-    "streams": ("OutcomeStream",),
-    "tasks": ("GenerationTask",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = [
+    "API_IN_ONE",
+    "AuthError",
+    "BudgetExceeded",
+    "Client",
+    "ContentRefused",
+    "DownloadFailed",
+    "GenerationTask",
+    "HunyuanError",
+    "ImageRequest",
+    "ImageResult",
+    "InvalidRequest",
+    "JournalError",
+    "Limits",
+    "NotSent",
+    "OutOfCredits",
+    "Outcome",
+    "OutcomeStream",
+    "Polling",
+    "RateLimited",
+    "Refused",
+    "SavedImage",
+    "Service",
+    "ServiceUnavailable",
+    "Statistics",
+    "SubmitUnknown",
+    "TaskFailed",
+    "TaskLost",
+    "TaskState",
+    "TaskStatus",
+    "TaskTimedOut",
+    "Timeouts",
+    "__version__",
+]
 
-__all__ = ["__version__", *_HOME_OF]
+# Those that load least stand first.
+_MODULES = ("errors", "models", "settings", "tasks", "streams", "client")
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
+    value: object = next(getattr(module, name) for module in modules if hasattr(module, name))
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

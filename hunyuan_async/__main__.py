@@ -9,11 +9,12 @@ def main() -> None:
     """Run the command line, or say how to install it."""
     try:
         from hunyuan_async.cli.app import hunyuan
+
+        hunyuan(prog_name="hunyuan")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"click", "rich", "platformdirs", "PIL"}:
             raise
         sys.exit(f"The command line needs {error.name}. Install it with: pip install 'hunyuan-async[cli]'")
-    hunyuan(prog_name="hunyuan")
 
 
 if __name__ == "__main__":

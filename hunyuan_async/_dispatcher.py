@@ -144,7 +144,8 @@ class Dispatcher:
         if ended.cancelled() or (error := ended.exception()) is None:
             return
         self._dead = error
-        for turn in self._turns.values():
+        for ticket, turn in self._turns.items():
+            ticket.withdrawn = True
             if not turn.done():
                 turn.set_exception(error)
         if self._running:

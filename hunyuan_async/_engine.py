@@ -9,6 +9,7 @@ that belongs to the engine, not to the caller: a caller who goes away never lose
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from functools import partial
 
@@ -32,6 +33,7 @@ from hunyuan_async.errors import (
     DownloadFailed,
     HunyuanError,
     InvalidRequest,
+    JournalError,
     NotSent,
     OutOfCredits,
     SubmitUnknown,
@@ -39,11 +41,12 @@ from hunyuan_async.errors import (
     TaskLost,
     TaskTimedOut,
 )
-from hunyuan_async.models import ImageResult, Outcome, SavedImage, Statistics, TaskState, TaskStatus
+from hunyuan_async.models import ImageRequest, ImageResult, Outcome, SavedImage, Statistics, TaskState, TaskStatus
 from hunyuan_async.settings import Service, Timeouts
 from hunyuan_async.transport import Transport
 
 CLOSED = "The client was closed"
+LEFT = "task %s is paid, and the client closed before it was done with it; attach to it by its id"
 
 
 class Engine:
@@ -73,8 +76,9 @@ class Engine:
         self.running: dict[asyncio.Task[Outcome], Item] = {}
         self.unclaimed: dict[asyncio.Task[Outcome], Item] = {}
         self._acceptance: dict[Item, asyncio.Future[None]] = {}
-        self._trouble_since: float | None = None
-        self._closing = False
+        self._leaving: set[Item] = set()  # their first step is being stored
+        self._accepted_at = -math.inf
+        self.closing = False
 
     async def admit(self, item: Item) -> Ticket:
         """Wait for *item*'s turn to be sent; cancelling the wait costs nothing.
@@ -83,10 +87,13 @@ class Engine:
             BudgetExceeded: The limit on credits is spent.
             HunyuanError: Whatever the whole queue was turned away with, for example a refused key.
         """
-        if self._closing:
+        if self.closing:
             raise NotSent(f"{CLOSED}; nothing was sent. Make a new one.")
         ticket = Ticket(item.credits)
         await self._dispatcher.permit(ticket)
+        if self.closing:
+            self._dispatch.give_back(ticket)
+            raise _left_at_closing(item)
         return ticket
 
     def start(self, item: Item, ticket: Ticket | None = None, target: Target | None = None) -> asyncio.Task[Outcome]:
@@ -95,8 +102,12 @@ class Engine:
             self._dispatch.slots.take()
         running = asyncio.create_task(self.run(item, ticket, target))
         self.running[running] = item
-        running.add_done_callback(self.running.pop)
+        running.add_done_callback(self._ended)
         return running
+
+    def _ended(self, running: asyncio.Task[Outcome]) -> None:
+        if self.running.pop(running).task_id is None:
+            self.unclaimed.pop(running, None)
 
     def attach(self, task_id: str) -> tuple[Item, asyncio.Task[Outcome]]:
         """Run a task of which the id alone is known, unless it is under way already.
@@ -119,18 +130,19 @@ class Engine:
         finally:
             del self._acceptance[item]
 
-    def let_go(self, running: asyncio.Task[Outcome]) -> None:
+    def let_go(self, item: Item, running: asyncio.Task[Outcome]) -> None:
         """Note that nobody waits for a run any more: it is stopped if it costs nothing yet, else it goes on."""
-        item = self.running.get(running)
-        if item is None:
-            return
-        item.withdrawn = True
-        if item.state is State.PLANNED:
-            running.cancel()
-            return
-        self.unclaimed[running] = item
-        if item.task_id:
+        self.withdraw(item, running)
+        if item.task_id is not None:
             log.info(UNCLAIMED, item.task_id)
+        if item.task_id is not None or running in self.running:
+            self.unclaimed[running] = item
+
+    def withdraw(self, item: Item, running: asyncio.Task[Outcome]) -> None:
+        """Let a run stop, unless it has cost something; what has been sent is not sent again."""
+        item.withdrawn = True
+        if item.state is State.PLANNED and item not in self._leaving:
+            running.cancel()  # one that is about to leave notices by itself, once its step is stored
 
     async def run(self, item: Item, ticket: Ticket | None, target: Target | None) -> Outcome:
         """Take *item* from the state it is in to its end, which is an outcome whatever happens."""
@@ -140,14 +152,18 @@ class Engine:
             if item.state is State.SUBMITTED:
                 await self._collect(item, first)
             if item.state is State.COMPLETED and target:
+                if self.closing:
+                    raise _left_at_closing(item)
                 await self._save(item, target)
         except HunyuanError as failure:
-            error = failure
+            error = failure.with_traceback(None)  # its frames would live as long as the outcome
         except asyncio.CancelledError:
-            if not self._closing:
+            if not self.closing:
                 raise
             error = _left_at_closing(item)
         if error:
+            if self.closing and item.task_id is not None:
+                log.info(LEFT, item.task_id)
             self._tally.ended_badly(item.id, error, finished=item.completion is not None)
         return Outcome(item.request, _result(item), error, item.files)
 
@@ -155,35 +171,29 @@ class Engine:
 
     async def _submit(self, item: Item, ticket: Ticket) -> Reply | None:
         """Send *item* until it is accepted or refused; return an answer that shows it finished already."""
-        assert item.request is not None
+        since = self._loop.time()
         while True:
             sent_at = self._loop.time()
-            seen = await self._send(item, ticket)
-            verdict = judge_submit(seen, item.request, self._service)
-            if isinstance(verdict, Accepted) and not verdict.certain:
-                verdict = await self._confirm(verdict)
+            seen, verdict = await self._exchange(item, ticket)
             match verdict:
                 case Accepted(answer=answer):
                     await self._accept(item, ticket, verdict)
                     finished = answer and (answer.urls or answer.state in {TaskState.COMPLETED, TaskState.FAILED})
                     return seen if finished and isinstance(seen, Reply) else None
                 case TryAgain():
-                    ticket = await self._put_off(item, ticket, verdict, sent_at)
+                    ticket = await self._put_off(item, ticket, verdict, sent_at, since)
                 case _:
                     await self._refuse(item, ticket, verdict)
                     raise verdict
 
-    async def _send(self, item: Item, ticket: Ticket) -> Reply | NoReply:
-        async def before_send() -> None:
-            await self._take(item, Step.SEND)
-            if item.withdrawn or self._closing:
-                await self._take(item, Step.TAKE_BACK)
-                raise NotSent("The caller went away before this was sent.")
-            self._tally.sending(item.id)
-
+    async def _exchange(self, item: Item, ticket: Ticket) -> tuple[Reply | NoReply, Accepted | TryAgain | HunyuanError]:
+        """Send *item* once and judge what came back; if that is cut short, its credits are free again or at risk."""
         assert item.request is not None
         try:
-            seen = await self._transport.submit(item.request, before_send)
+            seen = await self._send(item, item.request)
+            verdict = judge_submit(seen, item.request, self._service)
+            if isinstance(verdict, Accepted) and not verdict.certain:
+                verdict = await self._confirm(verdict)
         except BaseException:
             if item.state is State.SENDING:
                 self._dispatch.lost(ticket)
@@ -192,10 +202,28 @@ class Engine:
                 self._dispatch.give_back(ticket)
             self._wake()
             raise
+        return seen, verdict
+
+    async def _send(self, item: Item, request: ImageRequest) -> Reply | NoReply:
+        async def before_send() -> None:
+            self._leaving.add(item)
+            try:
+                await self._take(item, Step.SEND)
+            finally:
+                self._leaving.discard(item)
+            if item.withdrawn or self.closing:
+                await self._take(item, Step.TAKE_BACK)
+                raise NotSent("The caller went away before this was sent.")
+            self._tally.sending(item.id)
+
+        seen = await self._transport.submit(request, before_send)
         if item.state is State.SENDING and isinstance(seen, NoReply):
             return attrs.evolve(seen, sent=True)
         if item.state is State.PLANNED and (isinstance(seen, Reply) or seen.sent):
-            await self._take(item, Step.SEND)  # the hook did not fire: too late to hold back, not to remember
+            # The hook did not fire: too late to hold back, not to remember.
+            item.state = advance(item.state, Step.SEND)
+            self._tally.sending(item.id)
+            await self._store(item, Step.SEND)
         return seen
 
     async def _confirm(self, salvaged: Accepted) -> Accepted | HunyuanError:
@@ -211,18 +239,23 @@ class Engine:
     async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted) -> None:
         item.task_id = verdict.task_id
         item.submitted_at = utc_now()
-        await self._take(item, Step.ACCEPT)
-        self._trouble_since = None
         self._dispatch.accepted(ticket)
-        self._wake()
+        self._accepted_at = self._loop.time()
+        try:
+            await self._take(item, Step.ACCEPT)
+        except BaseException:
+            self._dispatch.slots.give_back()  # nobody watches it here
+            raise
+        finally:
+            self._wake()
         self._tally.submitted(item.id, item.task_id, item.credits)
         if item.withdrawn:
             log.info(UNCLAIMED, item.task_id)
         if acceptance := self._acceptance.get(item):
             acceptance.set_result(None)
 
-    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, sent_at: float) -> Ticket:
-        """Wait for another permit, at the head of the queue, unless there has been trouble for too long."""
+    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, sent_at: float, since: float) -> Ticket:
+        """Wait for another permit, at the head of the queue, unless nothing was accepted for too long *since*."""
         now = self._loop.time()
         pause = self._dispatch.put_off(ticket, verdict, now=now, sent_at=sent_at, jitter=_jitter())
         self._wake()
@@ -231,10 +264,9 @@ class Engine:
         self._tally.limited += verdict.limited
         if pause:
             self._tally.paused(self._dispatch.pacer.reason, pause)
-        if item.withdrawn or self._closing:
+        if item.withdrawn or self.closing:
             raise verdict.error
-        self._trouble_since = now if self._trouble_since is None else self._trouble_since
-        if now - self._trouble_since >= self._timeouts.trouble:
+        if now - max(since, self._accepted_at) >= self._timeouts.trouble:
             self._dispatcher.turn_away(verdict.error)
             raise verdict.error
         again = Ticket(item.credits)
@@ -264,8 +296,6 @@ class Engine:
         watch = Watch(item.task_id, self._service, now + self._timeouts.task, now + NOT_YET if new else now, images)
         verdict = watch.judge(first, now) if first else KeepWaiting()
         try:
-            if self._closing and isinstance(verdict, KeepWaiting):
-                verdict = _closed(item.task_id)
             if isinstance(verdict, KeepWaiting):
                 verdict = await self._poller.verdict(item.task_id, watch.judge, new=new)
         finally:
@@ -316,7 +346,7 @@ class Engine:
         return await self._poller.verdict(task_id, partial(one_look, task_id), new=False)
 
     async def _fresh(self, task_id: str) -> TaskStatus | None:
-        seen = await self.status(task_id)
+        seen = await self.status(task_id) if task_id else None  # a task finished at once may have no id
         return seen if isinstance(seen, TaskStatus) else None
 
     async def aclose(self) -> None:
@@ -324,11 +354,16 @@ class Engine:
 
         Whoever still waits gets an error that says what became of the item.
         """
-        self._closing = True
+        if self.closing:
+            return
+        self.closing = True
+        self._saver.close()
         self._dispatcher.turn_away(NotSent(f"{CLOSED} before this was sent."))
         self._poller.give_up(_closed)
+        await asyncio.sleep(0)  # a run that was just made begins, so that it can give back what it holds
         for running, item in [*self.running.items()]:
-            if item.state is State.PLANNED:
+            self.withdraw(item, running)
+            if item.state is State.COMPLETED and not item.files:
                 running.cancel()
         if self.running:
             await asyncio.wait([*self.running], timeout=self._timeouts.close)
@@ -336,8 +371,10 @@ class Engine:
             running.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
         await self._dispatcher.aclose()
-        await self._recorder.aclose()
-        await self._transport.aclose()
+        try:
+            await self._recorder.aclose()
+        finally:
+            await self._transport.aclose()
 
     def statistics(self) -> Statistics:
         """Take a snapshot."""
@@ -363,8 +400,17 @@ class Engine:
 
     async def _take(self, item: Item, step: Step) -> None:
         after = advance(item.state, step)
-        await self._recorder.record(item, step)
+        await self._store(item, step)
         item.state = after
+
+    async def _store(self, item: Item, step: Step) -> None:
+        try:
+            await self._recorder.record(item, step)
+        except JournalError as error:
+            if item.state is not State.PLANNED:
+                error.task_id, error.retry = item.task_id, "no"
+                error.charged = "unknown" if item.task_id is None else "yes"
+            raise
 
     def _wake(self) -> None:
         self._dispatcher.wake()
@@ -399,13 +445,12 @@ def _left_at_closing(item: Item) -> HunyuanError:
     match item.state:
         case State.PLANNED:
             return NotSent(f"{CLOSED} before this was sent.")
-        case State.UNKNOWN:
-            return SubmitUnknown(f"{CLOSED} before the service answered; the request may have been charged.")
-    assert item.task_id is not None
-    if item.state is State.COMPLETED:
-        return DownloadFailed(
-            f"{CLOSED} before the image of task {item.task_id} was saved.", task_id=item.task_id, retry="same"
-        )
+        case State.COMPLETED:
+            return DownloadFailed(
+                f"{CLOSED} before the image of task {item.task_id} was saved.", task_id=item.task_id, retry="same"
+            )
+    if item.task_id is None:
+        return SubmitUnknown(f"{CLOSED} before the service answered; the request may have been charged.")
     return _closed(item.task_id)
 
 

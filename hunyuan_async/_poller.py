@@ -45,6 +45,7 @@ class Poller:
         self._wake = wake
         self._told = told
         self._watched: dict[int, _Watched] = {}
+        self._given_up: Callable[[str], HunyuanError] | None = None
         self._numbers = itertools.count()
 
     async def verdict(self, task_id: str, judge: Judge, *, new: bool) -> Verdict:
@@ -52,6 +53,8 @@ class Poller:
 
         A *new* task was accepted just now; another one is looked at at once.
         """
+        if self._given_up:
+            return self._given_up(task_id)
         loop = asyncio.get_running_loop()
         key = next(self._numbers)
         watched = self._watched[key] = _Watched(task_id, judge, loop.create_future())
@@ -88,7 +91,8 @@ class Poller:
         self._told(watched.task_id, verdict, pause)
 
     def give_up(self, reason: Callable[[str], HunyuanError]) -> None:
-        """End every wait with the error that *reason* makes of the task's id."""
+        """End every wait, now and later, with the error that *reason* makes of the task's id."""
+        self._given_up = reason
         for watched in self._watched.values():
             if not watched.verdict.done():
                 watched.verdict.set_result(reason(watched.task_id))

@@ -33,12 +33,12 @@ class Target:
     overwrite: bool = False
 
     def numbered(self, number: int) -> Target:
-        """Return the target of a task's image *number*, counted from 1."""
+        """Return the target of a task's image *number*, counted from 1: "x", "x.2", "x.3"."""
         if number == 1:
             return self
         suffix = self.path.suffix if self.exact else ""
         stem = self.path.name.removesuffix(suffix)
-        return attrs.evolve(self, path=self.path.with_name(f"{stem}-{number}{suffix}"))
+        return attrs.evolve(self, path=self.path.with_name(f"{stem}.{number}{suffix}"))
 
 
 class Saver:
@@ -47,6 +47,7 @@ class Saver:
     def __init__(self, transport: Transport, downloads: int) -> None:
         self._transport = transport
         self._places = asyncio.Semaphore(downloads)
+        self._closed = False
 
     async def save(
         self, urls: tuple[str, ...], target: Target, refresh: Callable[[], Awaitable[TaskStatus | None]]
@@ -57,9 +58,11 @@ class Saver:
             DownloadFailed: An image could not be fetched or saved, or its address has expired for good.
             InvalidRequest: The file exists and may not be replaced.
         """
+        saved: list[SavedImage] = []
         async with self._places:
             try:
-                return await self._save_all(urls, target)
+                await self._save_rest(urls, target, saved)
+                return tuple(saved)
             except DownloadFailed as error:
                 if error.kind != "expired":
                     raise
@@ -67,11 +70,16 @@ class Saver:
             status = await refresh()
             if status is None or not status.urls:
                 raise expired
-            return await self._save_all(status.urls, attrs.evolve(target, overwrite=True))
+            await self._save_rest(status.urls, target, saved)
+        return tuple(saved)
 
-    async def _save_all(self, urls: tuple[str, ...], target: Target) -> tuple[SavedImage, ...]:
-        numbered = enumerate(urls, start=1)
-        return tuple([await self._save_one(url, target.numbered(number)) for number, url in numbered])
+    def close(self) -> None:
+        """Fetch nothing from now on: the transport is about to close."""
+        self._closed = True
+
+    async def _save_rest(self, urls: tuple[str, ...], target: Target, saved: list[SavedImage]) -> None:
+        for number, url in enumerate(urls[len(saved) :], start=len(saved) + 1):
+            saved.append(await self._save_one(url, target.numbered(number)))
 
     async def _save_one(self, url: str, target: Target) -> SavedImage:
         attempt = 1
@@ -83,6 +91,8 @@ class Saver:
         return saved
 
     async def _try(self, url: str, target: Target) -> SavedImage | DownloadFailed:
+        if self._closed:
+            raise DownloadFailed("The client was closed before the image was saved.", retry="same")
         file = ImageFile(target.path, exact=target.exact, overwrite=target.overwrite)
         try:
             error = judge_fetch(await self._transport.fetch(url, file.write))
@@ -93,7 +103,7 @@ class Saver:
             file.discard()
             return error
         try:
-            # A thread outlives the cancellation of its waiter, so commit cleans up behind itself.
-            return await asyncio.to_thread(file.commit, url)
+            # Whoever is cancelled, a commit is seen through: it alone cleans up behind itself.
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, file.commit, url))
         except DownloadFailed as failure:
             return failure

@@ -14,6 +14,7 @@ from uuid import uuid4
 import attrs
 
 from hunyuan_async._core.lifecycle import Item, State
+from hunyuan_async._core.names import safe_name
 from hunyuan_async._core.requests import prepare
 from hunyuan_async._saving import Target
 from hunyuan_async._uncancelled import see_through
@@ -114,7 +115,7 @@ class Client:
         try:
             await engine.accepted(item, task.running)
         except asyncio.CancelledError:
-            engine.let_go(task.running)
+            engine.let_go(item, task.running)
             raise
         if item.task_id is None:
             unwrap(task.running.result())
@@ -171,7 +172,7 @@ class Client:
         Args:
             result: What was made.
             path: A file name, which is kept, or a folder, which gives names after the task; further images of one
-                task get "-2" and so on.
+                task get ".2" and so on.
             overwrite: Replace what stands there.
 
         Raises:
@@ -186,8 +187,8 @@ class Client:
         """Tasks that are accepted and paid, and whose caller went away: cancelled, timed out, or left a stream."""
         if self._engine is None:
             return []
-        tasks = [GenerationTask(item, running) for running, item in self._engine.unclaimed.items()]
-        return [task for task in tasks if task.id]
+        unclaimed = self._engine.unclaimed.items()
+        return [GenerationTask(item, running) for running, item in unclaimed if item.task_id is not None]
 
     def statistics(self) -> Statistics:
         """Take a snapshot of the work."""
@@ -199,9 +200,10 @@ class Client:
         Answers to requests already sent are waited for, 30 s at most; images are not. Paid tasks can be attached to
         again by their ids, which are logged.
         """
+        self._check_home()
         self._closed = True
         if self._engine:
-            await see_through(self._bound().aclose())
+            await see_through(self._engine.aclose())
 
     async def __aenter__(self) -> Self:
         return self
@@ -222,7 +224,7 @@ class Client:
                 return await task
         except asyncio.CancelledError:
             if task:
-                engine.let_go(task.running)
+                engine.let_go(item, task.running)
             raise
         except TimeoutError:
             if not bound.expired():
@@ -239,20 +241,24 @@ class Client:
 
     def _bound(self) -> Engine:
         """Return the engine of this loop and process; make it at first use."""
+        home = self._check_home()
+        if self._closed:
+            raise NotSent("The client is closed. Make a new one.", retry="after_change")
+        if self._engine is None:
+            from hunyuan_async._assembly import assemble
+
+            self._engine = assemble(self)
+            self._home = home
+        return self._engine
+
+    def _check_home(self) -> tuple[asyncio.AbstractEventLoop, int]:
         home = asyncio.get_running_loop(), os.getpid()
         if self._home is not None and self._home != home:
             raise InvalidRequest(
                 "This client was used in another event loop or process. Make a new one in each asyncio.run() and "
                 "after a fork; paid tasks can be attached to by their ids."
             )
-        if self._engine is None:
-            if self._closed:
-                raise NotSent("The client is closed. Make a new one.", retry="after_change")
-            from hunyuan_async._assembly import assemble
-
-            self._engine = assemble(self)
-            self._home = home
-        return self._engine
+        return home
 
 
 def _with(request: str | ImageRequest, size: str | None, seed: int | None) -> ImageRequest:
@@ -277,16 +283,16 @@ def _target_for(
     if callable(save_to):
         return lambda request: Target(Path(save_to(request)))
     folder = Path(save_to)
-    return lambda request: Target(folder / (request.id or ""))
+    return lambda request: Target(folder / safe_name(request.id or "", request.id or ""))
 
 
 def _late(item: Item, task: GenerationTask | None, engine: Engine) -> HunyuanError:
     """Return the error for a wait that was bounded by the caller, with the handle that goes on."""
     if task is None or item.state is State.PLANNED:
         if task:
-            engine.let_go(task.running)
+            engine.let_go(item, task.running)
         return NotSent("Its turn to be sent did not come in time; nothing was sent.")
-    engine.let_go(task.running)
+    engine.let_go(item, task.running)
     error = TaskTimedOut(
         f"The image was not finished in time; task {item.task_id} is paid and goes on. Await the error's `task`, or "
         "attach to it by its id."

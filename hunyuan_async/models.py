@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 RequestType = Literal["text-to-image", "edit"]
 
 
-def _as_tuple(images: str | Iterable[str]) -> tuple[str, ...]:
-    return (images,) if isinstance(images, str) else tuple(images)
+def _as_tuple(images: str | Iterable[str] | None) -> tuple[str, ...]:
+    # What is no list is kept for the check before sending, which says what to do.
+    if images is None:
+        return ()
+    return tuple(images) if isinstance(images, Iterable) and not isinstance(images, str) else (images,)
 
 
 @attrs.frozen

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+import itertools
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,33 +54,34 @@ class OutcomeStream:
         self._ordered = ordered
         self._target = target
         self._places = asyncio.Semaphore(window)
-        self._under_way: dict[int, GenerationTask] = {}
-        self._ended: dict[int, Outcome] = {}  # by the request's number, in the order of ending
-        self._handed_over = 0
+        self._waiting: dict[int, GenerationTask | None] = {}  # by the request's number, in order; None: never sent
+        self._ended: dict[int, Outcome] = {}  # in the order of ending
         self._changed = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
-        self._fatal: HunyuanError | None = None
+        self._fatal: BaseException | None = None
 
     @property
     def unfinished(self) -> list[GenerationTask]:
-        """Tasks that are accepted and paid, and had not ended when they were last looked at."""
-        return [task for task in self._under_way.values() if task.id]
+        """Tasks that are accepted and paid, and whose outcome was not handed over."""
+        return [task for task in self._waiting.values() if task and task.item.task_id is not None]
 
     def stop(self) -> None:
-        """Send nothing more; what is under way is still yielded, and then the stream ends."""
+        """Send nothing more, not even again; what is under way is still yielded, and then the stream ends."""
         if self._feeding:
             self._feeding.cancel()
+        for task in self._waiting.values():
+            if task and task.item.task_id is None:
+                # Once it has begun: a run that never begins would keep its slot.
+                asyncio.get_running_loop().call_soon(self._engine.withdraw, task.item, task.running)
 
     async def aclose(self) -> None:
         """Send nothing more; tasks that are accepted go on at the client and stand in `unfinished`."""
         if self._feeding:
-            await see_through(self._stop_feeding(self._feeding))
-        for task in self._under_way.values():
-            self._engine.let_go(task.running)
+            await see_through(self._leave(self._feeding))
 
     async def __aenter__(self) -> Self:
         self._feeding = asyncio.create_task(self._feed(), name="hunyuan_async stream")
-        self._feeding.add_done_callback(lambda _: self._changed.set())
+        self._feeding.add_done_callback(self._fed)
         return self
 
     async def __aexit__(
@@ -95,67 +97,71 @@ class OutcomeStream:
             raise InvalidRequest("use the stream as: async with client.stream(...) as outcomes: async for ...")
         while True:
             self._changed.clear()
-            number = self._handed_over if self._ordered else next(iter(self._ended), -1)
+            number = next(iter(self._waiting if self._ordered else self._ended), -1)
             if number in self._ended:
-                self._handed_over += 1
+                del self._waiting[number]
                 self._places.release()
                 return self._ended.pop(number)
-            if self._feeding.done() and not self._under_way:
+            if self._feeding.done() and not self._waiting:
                 break
             await self._changed.wait()
-        if not self._feeding.cancelled():
-            self._feeding.result()  # raises what the caller's own iterator raised
         if self._fatal:
             raise self._fatal
         raise StopAsyncIteration
 
     async def _feed(self) -> None:
-        number = 0
-        async for request in _each(self._requests):
-            await self._places.acquire()
-            if self._fatal:
-                return
-            try:
-                item = self._plan(request)
-                ticket = await self._engine.admit(item)
-            except FATAL as error:
-                self._fatal = error
-                return
-            except HunyuanError as error:
-                self._end(number, Outcome(_as_request(request), error=error))
-            else:
-                assert item.request is not None
-                running = self._engine.start(item, ticket, self._target(item.request) if self._target else None)
-                self._under_way[number] = GenerationTask(item, running)
-                running.add_done_callback(partial(self._collect, number))
-            number += 1
+        numbers = itertools.count()
+        if isinstance(self._requests, AsyncIterable):
+            async for request in self._requests:
+                await self._start(next(numbers), request)
+        else:
+            for request in self._requests:
+                await self._start(next(numbers), request)
+
+    async def _start(self, number: int, request: str | ImageRequest) -> None:
+        await self._places.acquire()
+        try:
+            item = self._plan(request)
+            ticket = await self._engine.admit(item)
+        except HunyuanError as error:
+            if isinstance(error, FATAL) or self._engine.closing:
+                raise
+            self._waiting[number] = None
+            self._ended[number] = Outcome(_as_request(request), error=error)
+            self._changed.set()
+            return
+        assert item.request is not None
+        running = self._engine.start(item, ticket, self._target(item.request) if self._target else None)
+        self._waiting[number] = GenerationTask(item, running)
+        running.add_done_callback(partial(self._collect, number))
+
+    def _fed(self, feeding: asyncio.Task[None]) -> None:
+        self._changed.set()
+        if not feeding.cancelled() and (error := feeding.exception()):
+            self._give_up(error)
 
     def _collect(self, number: int, running: asyncio.Task[Outcome]) -> None:
-        del self._under_way[number]
         self._changed.set()
-        if running.cancelled():
-            return
-        outcome = running.result()
-        if isinstance(outcome.error, FATAL):
-            self._fatal = outcome.error
-        self._end(number, outcome)
+        if running.cancelled():  # let go before it cost anything
+            del self._waiting[number]
+        elif bug := running.exception():
+            del self._waiting[number]
+            self._give_up(bug)
+        else:
+            outcome = self._ended[number] = running.result()
+            if isinstance(outcome.error, FATAL):
+                self._give_up(outcome.error)
 
-    def _end(self, number: int, outcome: Outcome) -> None:
-        self._ended[number] = outcome
-        self._changed.set()
+    def _give_up(self, error: BaseException) -> None:
+        self._fatal = self._fatal or error
+        self.stop()
 
-    async def _stop_feeding(self, feeding: asyncio.Task[None]) -> None:
+    async def _leave(self, feeding: asyncio.Task[None]) -> None:
         feeding.cancel()
         await asyncio.wait([feeding])
-
-
-async def _each(requests: Requests) -> AsyncIterator[str | ImageRequest]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request
+        for task in self._waiting.values():
+            if task:
+                self._engine.let_go(task.item, task.running)
 
 
 def _as_request(request: str | ImageRequest) -> ImageRequest:

@@ -15,21 +15,21 @@ class GenerationTask:
     Any number of callers may await it; cancelling one of them harms no other and not the task.
     """
 
-    __slots__ = ("_item", "running")
+    __slots__ = ("item", "running")
 
     def __init__(self, item: Item, running: asyncio.Task[Outcome]) -> None:
-        self._item = item
+        self.item = item
         self.running = running
 
     @property
     def id(self) -> str:
         """The service's id: with it, `Client.attach` finds the task again from any process."""
-        return self._item.task_id or ""
+        return self.item.task_id or ""
 
     @property
     def request(self) -> ImageRequest | None:
         """What was asked for, with the seed that was sent; None for an attached task."""
-        return self._item.request
+        return self.item.request
 
     @property
     def done(self) -> bool:
@@ -55,7 +55,7 @@ class GenerationTask:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"<GenerationTask {self.id!r} {self._item.state.value}>"
+        return f"<GenerationTask {self.id!r} {self.item.state.value}>"
 
 
 def unwrap(outcome: Outcome) -> ImageResult:

@@ -109,22 +109,20 @@ class Dispatch:
             return Refuse(ticket)
         due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
         obstacle = self._obstacle(ticket) if ticket else None
-        can_send = ticket is not None and obstacle is None
         ready_at = self.pacer.ready_at(now)
-        if ready_at > now and (can_send or due_at < math.inf):
-            return Wait(ready_at if can_send else max(ready_at, due_at), obstacle or self._pacing(now))
+        if due_at > now and (ticket is None or obstacle):
+            return Wait(max(due_at, ready_at), obstacle)
+        if ready_at > now:
+            return Wait(ready_at, obstacle or self._pacing(now))
+        self.pacer.take(now)
         if due_at <= now:
-            self.pacer.take(now)
             self.polls_out += 1
             return Look(self.schedule.take(now))
-        if can_send:
-            assert ticket is not None
-            self._queue.popleft()
-            self.pacer.take(now)
-            self.slots.take()
-            self.budget.reserve(ticket.credits)
-            return Send(ticket)
-        return Wait(due_at, obstacle)
+        assert ticket is not None
+        self._queue.popleft()
+        self.slots.take()
+        self.budget.reserve(ticket.credits)
+        return Send(ticket)
 
     def give_back(self, ticket: Ticket) -> None:
         """Undo a `Send` that came to nothing: never sent, or refused."""
@@ -150,7 +148,7 @@ class Dispatch:
             return None
         if verdict.limited:
             return self.pacer.limited(now, sent_at, verdict.after, jitter)
-        return self.pacer.pause(now, verdict.error.message, verdict.after, jitter)
+        return self.pacer.pause(now, sent_at, verdict.error.message, verdict.after, jitter)
 
     def looked(self, seen: Reply | NoReply, *, now: float, sent_at: float, jitter: float) -> float | None:
         """Learn from the answer to a `Look`, and return the pause in seconds that it leads to, if any."""
@@ -158,9 +156,11 @@ class Dispatch:
         if isinstance(seen, NoReply):
             return None
         if seen.status == 429:
+            self.slots.poll_limited()
             return self.pacer.limited(now, sent_at, retry_after(seen.headers), jitter)
-        self.pacer.answered()
-        self.slots.poll_answered()
+        if seen.status < 500:
+            self.pacer.answered()
+            self.slots.poll_answered()
         return None
 
     def _head(self) -> Ticket | None:

@@ -11,6 +11,7 @@ _JPEG_END = b"\xff\xd9"
 # Segment types that begin a frame; 0xC4, 0xC8 and 0xCC, which lie between them, do not.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
+_JPEG_FILL = 0xFF
 
 
 @attrs.frozen
@@ -75,18 +76,20 @@ def _png(data: bytes) -> tuple[ImageFacts, bool]:
 
 def _jpeg(data: bytes) -> tuple[ImageFacts, bool]:
     facts = ImageFacts("jpg")
-    position, scan = 2, 2
+    position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:
         kind = data[position + 1]
+        if kind == _JPEG_FILL:
+            position += 1
+            continue
         if kind in _JPEG_FRAMES:
             height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
             facts = ImageFacts("jpg", int.from_bytes(width), int.from_bytes(height))
         if kind == _JPEG_SCAN:
-            scan = position
-            break
+            # Only from here on: a thumbnail in an earlier segment has an end mark of its own.
+            return facts, data.rfind(_JPEG_END, position) >= 0
         position += 2 + int.from_bytes(data[position + 2 : position + 4])
-    # A thumbnail in an earlier segment has an end mark of its own.
-    return facts, data.rfind(_JPEG_END, scan) >= 0
+    return facts, False
 
 
 def _webp(data: bytes) -> tuple[ImageFacts, bool]:

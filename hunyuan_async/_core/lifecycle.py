@@ -16,10 +16,12 @@ journal replays them; both go through `advance`, so neither can invent a path th
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime
 
 import attrs
 
+from hunyuan_async.errors import HunyuanError
 from hunyuan_async.models import ImageRequest, SavedImage, TaskStatus
 
 
@@ -97,6 +99,14 @@ class Item:
         finished_at: When we noticed that it was finished, by the wall clock.
         files: The images on disk.
         withdrawn: Whether its caller went away: then it is not sent, unless it already was.
+        error: Why it ended, or was put off.
+        sending_at: When it was last let go to the service, by the wall clock.
+        run: The run it belongs to.
+        tenant: On whose behalf it is made.
+        attempt: Counted from 1: a person may have an item made again.
+        given: Digest of the request as the user gave it, before defaults and seeds were filled in.
+        detail: What the one who planned it wants back with it, as JSON allows.
+        number: Its place in the order of planning, once read from a journal.
     """
 
     id: str
@@ -109,3 +119,11 @@ class Item:
     finished_at: datetime | None = None
     files: tuple[SavedImage, ...] = ()
     withdrawn: bool = False
+    error: HunyuanError | None = None
+    sending_at: datetime | None = None
+    run: str = ""
+    tenant: str = ""
+    attempt: int = 1
+    given: str = ""
+    detail: Mapping[str, object] = attrs.field(factory=dict)
+    number: int = 0

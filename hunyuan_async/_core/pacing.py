@@ -27,7 +27,7 @@ class Pacer:
         burst: Requests that may leave together after a quiet time.
         paused_until: No request leaves before this instant.
         reason: Why the last pause was made.
-        setbacks: Pauses since the last clean answer.
+        setbacks: Episodes of trouble since the last clean answer; all answers to one burst are one episode.
     """
 
     rate: float
@@ -38,7 +38,7 @@ class Pacer:
     setbacks: int = 0
     _arrival: float = -math.inf  # the algorithm's "theoretical arrival time"
     _clean: int = 0
-    _cut_at: float = -math.inf
+    _setback_at: float = -math.inf
     _doubling: bool = True
 
     def ready_at(self, now: float) -> float:
@@ -52,39 +52,33 @@ class Pacer:
     def answered(self) -> None:
         """Learn from an answer that was not a limit: the rate may grow."""
         self.setbacks = 0
-        if self.rate >= self.ceiling:
-            return
         self._clean += 1
         if self._clean >= max(4.0, self.rate):
             self._clean = 0
             self.rate = min(self.ceiling, self.rate * (2 if self._doubling else CREEP))
 
     def limited(self, now: float, sent_at: float, retry_after: float | None, jitter: float) -> float:
-        """Learn from a "too many requests" and return the pause in seconds.
-
-        Answers to requests that were sent before the last cut belong to the same episode: they can lengthen the
-        pause, and do not cut again.
-        """
+        """Learn from a "too many requests": pause as `pause` does, and cut the rate once for each setback."""
         self._clean = 0
-        if sent_at >= self._cut_at:
-            self._cut_at = now
+        if sent_at > self._setback_at:
             self._doubling = False
-            if math.isfinite(self.rate):
-                self.rate = max(SLOWEST, self.rate * CUT)
-        elif retry_after is None:
-            return max(0.0, self.paused_until - now)
-        return self.pause(now, "the service limits requests", retry_after, jitter)
+            self.rate = min(self.rate, max(SLOWEST, self.rate * CUT))
+        return self.pause(now, sent_at, "the service limits requests", retry_after, jitter)
 
-    def pause(self, now: float, reason: str, delay: float | None, jitter: float) -> float:
-        """Hold every request back and return for how many seconds.
+    def pause(self, now: float, sent_at: float, reason: str, wish: float | None, jitter: float) -> float:
+        """Hold every request back and return for how many seconds from now.
 
-        *delay* is the service's own wish, capped; without one the pause doubles with each setback, half of it
-        jittered (*jitter* in [0, 1)).
+        A pause lasts as long as the service *wishes*, or longer: it doubles with each setback, half of it jittered
+        (*jitter* in [0, 1)). The answer to a request *sent* before the last setback belongs to that setback: it can
+        lengthen the pause by its wish alone.
         """
-        if delay is None:
-            delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.setbacks, 16)) * (0.5 + jitter / 2)
-        delay = min(max(delay, 0.0), MAX_RETRY_AFTER)
-        self.setbacks += 1
-        self.reason = reason
-        self.paused_until = max(self.paused_until, now + delay)
-        return delay
+        delay = max(wish or 0.0, 0.0)
+        if sent_at > self._setback_at:
+            self._setback_at = now
+            backoff = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.setbacks, 16)) * (0.5 + jitter / 2)
+            delay = max(delay, backoff)
+            self.setbacks += 1
+        until = now + min(delay, MAX_RETRY_AFTER)
+        if until > self.paused_until:
+            self.paused_until, self.reason = until, reason
+        return self.paused_until - now

@@ -11,12 +11,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import deque
 
 import attrs
 
 from hunyuan_async.settings import Polling
 
 UNLEARNED = 8.0  # seconds; the service's page says that images take about 5 to 15
+LATEST_FIRST_LOOK = 60.0  # seconds; tasks that hang must not hold back the looks at others
 SCOUTS = 2
 TOO_EARLY, IN_TIME = 1.08, 0.98
 FIRST_GAP = 1 / 8  # of the usual duration
@@ -48,7 +50,7 @@ class PollSchedule:
     _scouts: int = 0
     _tasks: dict[int, _Task] = attrs.field(factory=dict)
     # Never looked at, in the order of acceptance: what is learned moves them all at once, without a re-sort.
-    _fresh: dict[int, None] = attrs.field(factory=dict)
+    _fresh: deque[int] = attrs.field(factory=deque)
     _due: list[tuple[float, int, int]] = attrs.field(factory=list)
     _order: itertools.count[int] = attrs.field(factory=itertools.count)
 
@@ -60,7 +62,7 @@ class PollSchedule:
         if scout:
             self._book(key, now + 2 * self.settings.min_gap)
         else:
-            self._fresh[key] = None
+            self._fresh.append(key)
 
     def add_known(self, key: int, now: float) -> None:
         """Watch a task of unknown age: look at once."""
@@ -71,17 +73,17 @@ class PollSchedule:
         """Return when the next look is worth it; infinite if no task waits for one."""
         while self._due and self._due[0][2] not in self._tasks:
             heapq.heappop(self._due)
+        while self._fresh and self._fresh[0] not in self._tasks:
+            self._fresh.popleft()
         due_at = self._due[0][0] if self._due else math.inf
         if self._fresh:
             due_at = min(due_at, self._fresh_due_at())
         return due_at
 
     def take(self, now: float) -> int:
-        """Return the task to look at; it is out of the schedule until the look is answered."""
+        """Return the task to look at, once one is due; it is out of the schedule until the look is answered."""
         if self._fresh and self._fresh_due_at() <= now:
-            key = next(iter(self._fresh))
-            del self._fresh[key]
-            return key
+            return self._fresh.popleft()
         return heapq.heappop(self._due)[2]
 
     def running(self, key: int, now: float) -> None:
@@ -105,25 +107,28 @@ class PollSchedule:
     def finished(self, key: int, now: float) -> None:
         """Note that a look found the task finished, and forget it."""
         task = self._tasks.pop(key)
-        if not self._learned and task.scout:
-            self._learned = True
+        if task.scout and not self._learned:
             self._learn(now - task.accepted_at)
-        elif self._learned and task.looks == 0:
+        elif task.looks == 0:
             self._learn(self.usual * IN_TIME)
+        else:
+            return
+        self._learned = True
 
     def discard(self, key: int) -> None:
         """Forget a task without learning from it."""
-        self._tasks.pop(key, None)
-        self._fresh.pop(key, None)
+        task = self._tasks.pop(key, None)
+        if task and task.scout:
+            self._scouts -= 1  # another takes its place
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def _fresh_due_at(self) -> float:
-        return self._tasks[next(iter(self._fresh))].accepted_at + self.usual
+        return self._tasks[self._fresh[0]].accepted_at + self.usual
 
     def _learn(self, usual: float) -> None:
-        self.usual = max(self.settings.min_gap, usual)
+        self.usual = max(self.settings.min_gap, min(usual, LATEST_FIRST_LOOK))
 
     def _book(self, key: int, due_at: float) -> None:
         heapq.heappush(self._due, (due_at, next(self._order), key))

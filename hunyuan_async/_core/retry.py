@@ -7,27 +7,29 @@ have been charged, so nobody guesses.
 =====================================================  ================================================================
 seen                                                   meaning
 =====================================================  ================================================================
-a task id or an image, whatever the status             accepted
+a task id, whatever the status; an image in a 2xx      accepted
+a task id in an unreadable body or an odd place        accepted, if a look confirms it
 nothing sent                                           try again later, or `NotSent` if trying cannot help
+words of the content policy in any refusal but 401,    `ContentRefused`
+421, 429
+402; words of an empty account in any refusal          `OutOfCredits`
 401; 403                                               `AuthError`
-402, or words that mean an empty account               `OutOfCredits`
-any refusal with words of the content policy           `ContentRefused`
 429; 421; 503 in the service's own error envelope      refused for now: try again later
 3xx; any other 4xx but 408, 409, 425                   `Refused`
 408, 409, 425, 5xx, an unreadable or empty 2xx,        `SubmitUnknown`
 no answer
 =====================================================  ================================================================
 
-A 2xx whose envelope carries an error code means what that code means as a status. A bare 503 proves nothing: meshes
-and CDNs send it after the request reached the service. 421 may be repeated by RFC 9110, section 15.5.20.
+A 2xx whose envelope carries an error code means what that code means as a status. A 503 without the envelope and its
+code proves nothing: meshes and CDNs send it after the request reached the service, in JSON too. 421 may be repeated by
+RFC 9110, section 15.5.20.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
@@ -49,6 +51,7 @@ from hunyuan_async.models import ImageRequest
 from hunyuan_async.settings import Service
 
 NO_REFUSAL = frozenset({408, 409, 425})
+NOT_ABOUT_CONTENT = frozenset({401, 421, 429})  # "violates the rate limit" is no content policy
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "cf-ray")
 
 
@@ -59,7 +62,7 @@ class Accepted:
     Attributes:
         task_id: Its id; empty if the service answered with the finished images alone.
         answer: What the body says; it may show the task finished at once.
-        certain: False if the id was salvaged from a cut-off answer and a look must confirm it.
+        certain: False if the id was salvaged from an answer that could not be read, and a look must confirm it.
     """
 
     task_id: str
@@ -87,14 +90,15 @@ def judge_submit(seen: Reply | NoReply, request: ImageRequest, service: Service)
     if isinstance(seen, NoReply):
         return _judge_silence(seen)
     answer = read_answer(seen.body, ignore_urls=request.images)
-    if answer and (answer.task_id or answer.urls):
+    if answer and (answer.task_id or (answer.urls and 200 <= seen.status < 300)):
         return Accepted(answer.task_id or "", answer)
-    if not seen.complete and (task_id := salvage_task_id(seen.body)):
+    unclear = answer is None or status_of(seen, answer) < 300
+    if unclear and (task_id := salvage_task_id(seen.body)):
         return Accepted(task_id, certain=False)
     error_class = _error_class(seen, answer, service)
     code = answer.error.code if answer and answer.error else None
     error = error_class(_sentence(error_class, seen, answer), status=seen.status, code=code)
-    error.request_ids = {name: seen.headers[name] for name in REQUEST_ID_HEADERS if name in seen.headers}
+    error.request_ids = {name: printable(seen.headers[name]) for name in REQUEST_ID_HEADERS if name in seen.headers}
     if isinstance(error, RateLimited | ServiceUnavailable):
         return TryAgain(error, isinstance(error, RateLimited), retry_after(seen.headers))
     return error
@@ -115,9 +119,10 @@ def _error_class(seen: Reply, answer: Answer | None, service: Service) -> type[H
     status = status_of(seen, answer)
     said = answer.error if answer else None
     refused = 300 <= status < 500 and status not in NO_REFUSAL
-    if (refused or status < 300) and mentions(said, service.refusal_words):
+    tells_why = refused or status < 300
+    if tells_why and status not in NOT_ABOUT_CONTENT and mentions(said, service.refusal_words):
         return ContentRefused
-    if status == 402 or ((refused or status < 300) and mentions(said, service.credit_words)):
+    if status == 402 or (tells_why and mentions(said, service.credit_words)):
         return OutOfCredits
     match status:
         case 401 | 403:
@@ -126,7 +131,7 @@ def _error_class(seen: Reply, answer: Answer | None, service: Service) -> type[H
             return RateLimited
         case 421:
             return ServiceUnavailable
-        case 503 if said is not None:
+        case 503 if answer and answer.code == 503:
             return ServiceUnavailable
     return Refused if refused else SubmitUnknown
 
@@ -143,9 +148,8 @@ def _sentence(error_class: type[HunyuanError], seen: Reply, answer: Answer | Non
             "It may have been charged, so it is not sent again by itself."
         )
     if 300 <= status < 400:
-        place = urlsplit(seen.headers.get("location", ""))
-        origin = printable(f"{place.scheme}://{place.netloc}") if place.netloc else "another address"
-        return f"The base URL redirects to {origin}; set base_url to where the API is (nothing was sent on)."
+        place = _origin(seen.headers.get("location", "")) or "another address"
+        return f"The base URL redirects to {place}; set base_url to where the API is (nothing was sent on)."
     return {
         AuthError: f"The service does not accept the key ({words}). Check it and its rights.",
         OutOfCredits: f"The account has no credits left ({words}). Top it up and go on.",
@@ -153,6 +157,15 @@ def _sentence(error_class: type[HunyuanError], seen: Reply, answer: Answer | Non
         RateLimited: f"The service limits requests ({words}).",
         ServiceUnavailable: f"The service takes no requests for now ({words}).",
     }.get(error_class, f"The service refused the request ({words}).")
+
+
+def _origin(location: str) -> str:
+    try:
+        place = urlsplit(location)
+    except ValueError:
+        return ""
+    host = place.netloc.rpartition("@")[2]  # before it stands a password
+    return printable(urlunsplit((place.scheme, host, "", "", ""))) if host else ""
 
 
 def status_of(seen: Reply, answer: Answer | None) -> int:
@@ -169,11 +182,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return float(text)
     try:
-        then, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, OverflowError, TypeError):  # no date, one beyond all calendars, or just one with a zone
         return None
-    if then.tzinfo is None or now.tzinfo is None:
-        then, now = then.replace(tzinfo=UTC), now.replace(tzinfo=UTC)
-    return max(0.0, (then - now).total_seconds())
+    return max(0.0, wait.total_seconds())

@@ -48,6 +48,10 @@ class Slots:
         """Learn that requests as such pass."""
         self._polls_answered = True
 
+    def poll_limited(self) -> None:
+        """Learn that the request rate is limited, whatever was refused before."""
+        self._refused = 0
+
     def finished(self) -> None:
         """Free one whose task finished well; the bound may grow by it."""
         self.in_use -= 1
@@ -67,6 +71,7 @@ class Slots:
             (self.found and others >= self.bound - 1) or (self._refused >= 2 and self._polls_answered)
         )
         if to_blame:
-            self.bound, self.found, self._clean = others, True, 0
+            # Attached tasks can be more than the bound.
+            self.bound, self.found, self._clean = min(others, self.bound), True, 0
         self._polls_answered = False
         return to_blame

@@ -59,7 +59,9 @@ def one_look(task_id: str, seen: Reply | NoReply, now: float) -> TaskStatus | Hu
         case 404:
             return TaskLost(f"The service does not know task {task_id} (HTTP 404).", task_id=task_id, status=404)
         case 401 | 403 as code:
-            return AuthError(f"The service does not accept the key (HTTP {code}).", task_id=task_id, status=code)
+            return AuthError(
+                f"The service does not accept the key (HTTP {code}).", task_id=task_id, charged="unknown", status=code
+            )
         case code:
             return ServiceUnavailable(
                 f"The answer about task {task_id} could not be understood (HTTP {code}).",
@@ -112,7 +114,8 @@ class Watch:
             verdict = self._judge_failure(seen, answer, now)
         if isinstance(verdict, KeepWaiting) and now >= self.deadline_at:
             return TaskTimedOut(
-                f"Task {self.task_id} was not finished in time; it is paid and may still finish. Attach to it by its id.",
+                f"Task {self.task_id} was not finished in time; it is paid and may still finish. "
+                "Attach to it by its id.",
                 task_id=self.task_id,
             )
         return verdict

@@ -26,6 +26,7 @@ class Incoming:
     _status: int | None = None
     _headers: dict[str, str] = attrs.field(factory=dict)
     _body: bytearray = attrs.field(factory=bytearray)
+    _complete: bool = False
 
     async def read(self, response: ClientResponse) -> Reply:
         """Read the body, up to the cap."""
@@ -40,12 +41,13 @@ class Incoming:
             self._body += chunk
             if len(self._body) > self.cap:
                 del self._body[self.cap :]
-                return self._reply(response.status, complete=False)
-        return self._reply(response.status, complete=True)
+                return self._reply(response.status)
+        self._complete = True
+        return self._reply(response.status)
 
-    def partial(self) -> Reply | None:
+    def so_far(self) -> Reply | None:
         """Return what has arrived, or None if not even the head has."""
-        return None if self._status is None else self._reply(self._status, complete=False)
+        return None if self._status is None else self._reply(self._status)
 
-    def _reply(self, status: int, *, complete: bool) -> Reply:
-        return Reply(status, bytes(self._body), self._headers, complete)
+    def _reply(self, status: int) -> Reply:
+        return Reply(status, bytes(self._body), self._headers, self._complete)

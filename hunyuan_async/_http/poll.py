@@ -42,7 +42,7 @@ class Poller:
             ) as response:
                 return await incoming.read(response)
         except NETWORK_ERRORS as error:
-            return incoming.partial() or no_reply(error, sent=True)
+            return incoming.so_far() or no_reply(error, sent=True)
 
     async def aclose(self) -> None:
         """Close every connection."""

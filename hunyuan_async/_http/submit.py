@@ -97,12 +97,12 @@ class Submitter:
             raise exchange.refusal
         if posting.cancelled():
             late = NoReply(f"no answer within {self._timeout:g} s", sent=exchange.sent)
-            return exchange.incoming.partial() or late
+            return exchange.incoming.so_far() or late
         failure = posting.exception()
         if failure is None:
             return posting.result()
         if isinstance(failure, NETWORK_ERRORS):
-            return exchange.incoming.partial() or no_reply(failure, sent=exchange.sent)
+            return exchange.incoming.so_far() or no_reply(failure, sent=exchange.sent)
         raise failure
 
 

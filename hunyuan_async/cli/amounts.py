@@ -56,7 +56,7 @@ def parse_cost(text: str, service: Service) -> int:
         InvalidRequest: It is not an amount.
     """
     (number,) = _parts(rf"\$?{_NUMBER}(?:usd)?", text, "an amount: write 25usd")
-    # Without the small addend 0.3 / 0.1 would be 2 whole credits.
+    # In floats 0.086 / 0.002 is a little less than 43.
     return math.floor(float(number) / service.usd_per_credit + 1e-6)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-import traceback
 from importlib import import_module
 
 import click
 
 from hunyuan_async import __version__
-from hunyuan_async._core.text import printable
-from hunyuan_async.cli.exits import Exit, exit_code
-from hunyuan_async.errors import HunyuanError
 
 COMMANDS = {
     "generate": "Make one image and save it.",
@@ -20,7 +17,7 @@ COMMANDS = {
     "report": "Write a run's report.html again.",
     "task": "Look at a task, or fetch its image.",
     "key": "Store, check or locate the API key.",
-    "emulator": "Serve a stand-in for the service, without a key and without money.",
+    "emulator": "Serve a stand-in for the service, free and without a key.",
     "completion": "Print a script that completes commands in your shell.",
 }
 
@@ -41,18 +38,19 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; turn errors into a message that says what to do, and an exit code."""
+        """Run the command and leave with the code that it returns; say of any error what it means."""
         try:
-            return super().invoke(ctx)
-        except HunyuanError as error:
-            click.echo(f"hunyuan: {printable(error.message, 2000)}", err=True)
-            sys.exit(exit_code(error))
-        except (click.exceptions.ClickException, click.exceptions.Exit, click.Abort):
+            code = super().invoke(ctx)
+        except (click.exceptions.ClickException, click.exceptions.Exit, BrokenPipeError, ModuleNotFoundError):
             raise
-        except Exception:  # noqa: BLE001 - shown in full, and told apart from a failed run by its exit code
-            traceback.print_exc()
-            click.echo("hunyuan: this is a bug of ours; please report the lines above.", err=True)
-            sys.exit(Exit.BUG)
+        except (KeyboardInterrupt, click.Abort):
+            code = 128 + signal.SIGINT
+        except Exception as error:  # noqa: BLE001 - a bug is shown in full and told apart by its exit code
+            from hunyuan_async.cli.exits import exit_code, explanation
+
+            click.echo(f"hunyuan: {explanation(error)}", err=True)
+            code = exit_code(error)
+        sys.exit(code)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

@@ -11,8 +11,8 @@ from hunyuan_async.cli.amounts import FailureLimit, parse_cost, parse_duration, 
 from hunyuan_async.cli.inputs import FORMATS
 from hunyuan_async.cli.items import RowOptions
 from hunyuan_async.cli.option_groups import option_group
-from hunyuan_async.cli.progress import Mode
 from hunyuan_async.cli.templates import parse_template
+from hunyuan_async.cli.views import Mode
 from hunyuan_async.settings import API_IN_ONE
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
 import click
-import platformdirs
 
+from hunyuan_async._http.api import check_base_url, check_key
 from hunyuan_async._keys import BASE_URL_VARIABLE, FILE_VARIABLE, KEY_VARIABLE, FoundKey, find_key
 from hunyuan_async.cli.option_groups import option_group
 from hunyuan_async.client import Client
-from hunyuan_async.emulator import Emulator, EmulatorSettings
 from hunyuan_async.errors import AuthError, InvalidRequest
 from hunyuan_async.events import Event
-from hunyuan_async.settings import Limits, Timeouts
+from hunyuan_async.settings import API_IN_ONE, Limits, Timeouts
 
 EMULATOR_SPEED = 5.0
-EMULATOR_RATE = 50.0  # requests a second
-EMULATOR_IN_FLIGHT = 100
+EMULATOR_LIMITS = Limits(rate=50.0, in_flight=100)
 
 
 @attrs.frozen
@@ -36,11 +36,38 @@ class Connection:
     base_url: str | None = None
     emulator: bool = False
 
+    def limits(self, rate: float | None = None, in_flight: int | None = None) -> Limits:
+        """Return the given limits; of what is not given, an emulator's are known."""
+        if self.emulator:
+            return Limits(rate=rate or EMULATOR_LIMITS.rate, in_flight=in_flight or EMULATOR_LIMITS.in_flight)
+        return Limits(rate=rate, in_flight=in_flight)
 
+    def check(self) -> None:
+        """Find what is wrong with them before anything is done.
+
+        Raises:
+            AuthError, InvalidRequest: As `open_client`.
+        """
+        if not self.emulator:
+            check_key(required_key().key)
+            check_base_url(self.base_url or os.environ.get(BASE_URL_VARIABLE) or API_IN_ONE.base_url)
+        elif self.base_url:
+            raise InvalidRequest("--emulator starts a service of its own: leave --base-url out")
+
+    def options(self) -> str:
+        """Return the options that lead another command to the same place."""
+        if self.emulator:
+            return " --emulator"
+        return f" --base-url {shlex.quote(self.base_url)}" if self.base_url else ""
+
+
+base_url_option = click.option(
+    "--base-url", metavar="URL", help=f"Where the API is; also read from {BASE_URL_VARIABLE}."
+)
 connection_options = option_group(
     "connection",
     Connection,
-    click.option("--base-url", metavar="URL", help=f"Where the API is; also read from {BASE_URL_VARIABLE}."),
+    base_url_option,
     click.option("--emulator", is_flag=True, help="Use a built-in stand-in: no key, no money, made-up images."),
 )
 """Adds `--base-url` and `--emulator` to a command, which gets them as `connection`."""
@@ -58,37 +85,39 @@ async def open_client(
     """Open a client of the service, or of an emulator that lives as long as the client.
 
     Raises:
-        AuthError: There is no key; the message says where it is looked for.
+        AuthError: There is no key, and the message says where it is looked for; or the service refuses it, and the
+            message says which one it is.
+        InvalidRequest: The options contradict each other, or the key's file cannot be used.
     """
-    limits = limits or Limits()
+    connection.check()
+    limits = limits or connection.limits()
+    client = partial(Client, limits=limits, timeouts=timeouts or Timeouts(), max_credits=max_credits, on_event=on_event)
     if connection.emulator:
-        if connection.base_url:
-            raise InvalidRequest("--emulator starts a service of its own: leave --base-url out")
-        limits = attrs.evolve(
-            limits, rate=limits.rate or EMULATOR_RATE, in_flight=limits.in_flight or EMULATOR_IN_FLIGHT
-        )
+        # It draws its images with Pillow and listens with aiohttp: only who asks for it waits for these.
+        from hunyuan_async.emulator import Emulator, EmulatorSettings
 
-    def client(key: str, base_url: str | None) -> Client:
-        return Client(
-            key,
-            base_url=base_url,
-            limits=limits,
-            timeouts=timeouts or Timeouts(),
-            max_credits=max_credits,
-            on_event=on_event,
+        settings = EmulatorSettings(
+            speed=EMULATOR_SPEED, requests_per_second=limits.rate, tasks_in_flight=limits.in_flight
         )
-
-    if not connection.emulator:
-        async with client(required_key().key, connection.base_url) as opened:
+        async with (
+            Emulator(settings=settings) as emulator,
+            client(emulator.api_key, base_url=emulator.base_url) as opened,
+        ):
             yield opened
         return
-    settings = EmulatorSettings(speed=EMULATOR_SPEED, requests_per_second=limits.rate, tasks_in_flight=limits.in_flight)
-    async with Emulator(settings=settings) as emulator, client(emulator.api_key, emulator.base_url) as opened:
-        yield opened
+    found = required_key()
+    try:
+        async with client(found.key, base_url=connection.base_url) as opened:
+            yield opened
+    except AuthError as error:
+        error.message += f" {key_note(found)}"
+        raise
 
 
 def key_file() -> Path:
     """Return where `hunyuan key set` stores the key."""
+    import platformdirs
+
     return platformdirs.user_config_path("hunyuan_async") / "api_key"
 
 
@@ -108,7 +137,6 @@ def required_key() -> FoundKey:
     return found
 
 
-def key_note() -> str:
+def key_note(found: FoundKey) -> str:
     """Say in words which key is used, without showing it."""
-    found = required_key()
     return f"The key ends in {found.key[-4:]} and comes from {found.source}."

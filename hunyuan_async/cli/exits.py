@@ -5,9 +5,10 @@ Why a run stopped (128 + signal, 5, 4, 6, 7) wins over what became of its items 
 
 from __future__ import annotations
 
-import errno
+import traceback
 from enum import IntEnum
 
+from hunyuan_async._core.text import printable
 from hunyuan_async.errors import (
     AuthError,
     BudgetExceeded,
@@ -20,8 +21,6 @@ from hunyuan_async.errors import (
     ServiceUnavailable,
     SubmitUnknown,
 )
-
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class Exit(IntEnum):
@@ -39,7 +38,7 @@ class Exit(IntEnum):
     SIGNAL = 128
 
 
-def exit_code(error: HunyuanError) -> Exit:
+def exit_code(error: Exception) -> Exit:
     """Return the code of a command that ends with *error*."""
     match error:
         case InvalidRequest():
@@ -50,17 +49,21 @@ def exit_code(error: HunyuanError) -> Exit:
             return Exit.CREDITS
         case SubmitUnknown():
             return Exit.SOME_UNKNOWN
-        case JournalError():
+        case JournalError() | OSError():
             return Exit.DISK
         case NotSent() | RateLimited() | ServiceUnavailable():
             return Exit.TRY_LATER
-    return Exit.DISK if is_disk_error(error) else Exit.SOME_FAILED
+        case HunyuanError():
+            # A file that could not be written, for whatever reason, keeps the system's error as its cause.
+            return Exit.DISK if isinstance(error.__cause__, OSError) else Exit.SOME_FAILED
+    return Exit.BUG
 
 
-def is_disk_error(error: BaseException | None) -> bool:
-    """Whether *error*, or what caused it, says that the disk takes no more."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            return True
-        error = error.__cause__
-    return False
+def explanation(error: Exception) -> str:
+    """Say what ended a command; of a bug, everything."""
+    match error:
+        case HunyuanError():
+            return printable(error.message, 2000)
+        case OSError():
+            return printable(f"{error.filename or 'a file'} could not be used: {error.strerror or error}", 2000)
+    return f"{''.join(traceback.format_exception(error))}This is a bug of ours; please report the lines above."

@@ -1,4 +1,4 @@
-"""When have too many images failed to go on spending?"""
+"""Failures: why, and when there are too many to go on spending."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter, deque
 import attrs
 
 from hunyuan_async.cli.amounts import FailureLimit
-from hunyuan_async.errors import HunyuanError
 
 FIRST = 20  # images that all failed
 LATEST, SHARE = 200, 0.2  # of the latest images, so many failed
@@ -28,17 +27,23 @@ class FailureGuard:
     _failed: int = 0
     _latest: deque[bool] = attrs.field(factory=lambda: deque(maxlen=LATEST))
 
-    def ended(self, error: HunyuanError | None) -> None:
-        """Take note of an image's end."""
+    def ended(self, reason: str | None) -> None:
+        """Take note of an image's end, and of the *reason* if it failed."""
         self._ended += 1
-        self._latest.append(error is not None)
-        if error:
+        self._latest.append(reason is not None)
+        if reason:
             self._failed += 1
-            self.messages[f"{error.kind}: {error.message}"] += 1
+            self.messages[reason] += 1
 
     @property
-    def too_many(self) -> bool:
-        """Whether to stop."""
+    def too_many(self) -> str | None:
+        """Why to stop, with the commonest messages; None to go on."""
+        if not self._is_too_many():
+            return None
+        commonest = "; ".join(f"{count:,} x {text}" for text, count in self.messages.most_common(3))
+        return f"too many failures: {commonest}"
+
+    def _is_too_many(self) -> bool:
         if self.limit and self.limit.count is not None:
             return self._failed >= self.limit.count
         share = self.limit.share if self.limit and self.limit.share else SHARE

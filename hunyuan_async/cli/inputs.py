@@ -174,13 +174,13 @@ def _table(lines: _Lines, delimiter: str | None) -> Iterator[Row | BadLine]:
         try:
             cells = next(records, None)
         except csv.Error as error:
-            where = f"lines {start} to {lines.number}" if lines.number > start else f"line {start}"
-            yield BadLine(start, f"{where}: a quote is not closed, or not doubled inside a cell ({error})")
+            reason = lines.take_problem() or f"no cells can be told apart up to line {lines.number}: {error}"
+            yield BadLine(start, f"{reason}; is a quote not closed, or not doubled?")
             continue
         if cells is None:
             return
         problem = lines.take_problem()
-        if problem or any(cell.strip() for cell in cells):
+        if any(cell.strip() for cell in cells):
             yield _table_row(start, header, cells, problem)
 
 
@@ -188,7 +188,7 @@ def _header(records: Iterator[list[str]], lines: _Lines) -> list[str]:
     try:
         cells = next(records, [])
     except csv.Error as error:
-        raise InvalidRequest(f"the header in line 1 cannot be read: {error}") from None
+        raise InvalidRequest(f"the header cannot be read: {error}") from None
     if problem := lines.take_problem():
         raise InvalidRequest(f"the header cannot be read: {problem}")
     names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, start=1)]

@@ -1,30 +1,26 @@
-"""File names made from ids and prompts: harmless, and different for different items, whatever those hold."""
+"""Where a batch puts its images: `--name` and a thousand a folder."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
 
 import attrs
 
+from hunyuan_async._core.names import safe_name, slug
 from hunyuan_async._core.text import shown
 from hunyuan_async.cli.items import BatchItem
 from hunyuan_async.cli.templates import Template, check_names, parse_template
 from hunyuan_async.errors import InvalidRequest
 
 PER_FOLDER = 1000
-_LONGEST = 60  # characters; leaves room for an extension and a temporary suffix everywhere
 _NAMES = ("id", "index", "slug", "seed", "variation")
 
-# Names that belong to Windows devices, and those that end as if a hash had been appended.
-_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])|.*-[0-9a-f]{10}")
-
-# Templates whose names tell items apart by themselves: an id or index can be read back from the name.
+# Templates whose names tell items apart by themselves, because id or index can be read back from the name. All
+# indices in a folder have as many digits.
 _TELLING = re.compile(
     r"[a-z0-9_-]*\{id\}([_-]\{(seed|variation|index)\})*"
-    r"|[a-z0-9_-]*\{index\}([_-].*)?"
-    r"|.*[_-]\{index\}"
+    r"|[a-z0-9_-]*\{index\}.*"
+    r"|.*\{index\}"
 )
 
 
@@ -56,11 +52,7 @@ class NameTemplate:
                 "variation": item.variation,
             }
         )
-        name = re.sub(r"[^a-z0-9_-]+", "-", _plain(wanted)).lstrip("-")
-        is_kept = name == wanted and len(name) <= _LONGEST and not _RESERVED.fullmatch(name)
-        if not (is_kept and self.telling):
-            digest = hashlib.sha256(item.id.encode()).hexdigest()
-            name = f"{name[: _LONGEST - 11].rstrip('-') or 'image'}-{digest[:10]}"
+        name = safe_name(wanted, item.id, telling=self.telling)
         return f"images/{item.index // PER_FOLDER:04}/{name}"
 
 
@@ -75,13 +67,3 @@ def parse_name(text: str) -> NameTemplate:
     if not all(re.fullmatch("[a-z0-9_-]*", literal) for literal, _ in template.parts):
         raise InvalidRequest(f'name {shown(text)}: beside names in braces only a to z, 0 to 9, "-" and "_" may stand')
     return NameTemplate(template, bool(_TELLING.fullmatch(text)))
-
-
-def slug(prompt: str) -> str:
-    """A prompt as a short readable part of a file name, of a to z, 0 to 9 and "-"."""
-    words = re.sub("[^a-z0-9]+", "-", _plain(prompt)).strip("-")
-    return words[:40].rstrip("-") or "image"
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()

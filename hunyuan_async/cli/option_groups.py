@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
-Command = Callable[..., None]
+Command = Callable[..., int]
 
 
 def option_group(
@@ -21,9 +21,9 @@ def option_group(
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def with_group(**given: object) -> None:
+        def with_group(**given: object) -> int:
             own = {field: given.pop(field) for field in fields}
-            command(**given, **{name: group(**own)})
+            return command(**given, **{name: group(**own)})
 
         decorated: Command = with_group
         for option in reversed(options):

@@ -1,10 +1,14 @@
-"""Items that were not sent, as an input for the next batch."""
+"""Items that are still to be made, as an input for the next batch."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+
+import attrs
 
 from hunyuan_async.cli.items import BatchItem
 
@@ -17,15 +21,14 @@ def write_pending(out_dir: Path, items: Sequence[BatchItem]) -> Path:
     path.touch(0o600)
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for item in items:
-            request = item.request
-            row = {
-                **item.input,
-                "id": item.id,
-                "prompt": request.prompt,
-                "size": request.size,
-                "seed": request.seed,
-                "type": request.type,
-                "images": request.images,
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            asked = attrs.asdict(item.request, filter=attrs.filters.exclude("model", "extra"))
+            file.write(json.dumps({**item.input, **asked}, ensure_ascii=False) + "\n")
     return path
+
+
+def go_on_command(pending: Path, options: str) -> str:
+    """Return the command that makes what *pending* holds, into a directory that does not exist yet."""
+    out_dir = pending.parent
+    unused = (f"{out_dir}-{number}" for number in itertools.count(2))
+    target = next(name for name in unused if not Path(name).exists())
+    return f"hunyuan batch {shlex.quote(str(pending))} --out {shlex.quote(target)}{options}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import html
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
 from urllib.parse import quote
@@ -14,7 +13,7 @@ from urllib.parse import quote
 import attrs
 
 from hunyuan_async._core.text import printable
-from hunyuan_async.cli.result_lines import ResultLine
+from hunyuan_async.cli.result_lines import ResultLine, failure_reason
 
 SHEET = 48  # images on the index
 SHOWN_FAILURES = 10
@@ -29,7 +28,6 @@ _STATUSES = {
     "skipped": "= repeat of an equal row, made once",
     "pending": "… to go",
 }
-_ADDRESS = re.compile(r"[a-z]+://\S+", re.IGNORECASE)
 
 
 @attrs.frozen
@@ -83,9 +81,9 @@ class Summary:
         for card in cards:
             place = f"report/{page_name(len(self.pages))}#{_anchor(card.line)}"
             self.credits += card.line["credits"]
-            if error := card.line["error"]:
-                self.failures[_reason(error)] += 1
-                self.examples.setdefault(_reason(error), place)
+            if card.line["status"] != "skipped" and (reason := failure_reason(card.line)):
+                self.failures[reason] += 1
+                self.examples.setdefault(reason, place)
             if len(self.sheet) < SHEET and card.pictures and card.pictures[0].thumbnail:
                 self.sheet.append((place, card))
 
@@ -179,13 +177,13 @@ def _card(card: Card) -> str:
     pictures = [
         _picture(picture, prefix="../", target=f"../{quote(picture.path)}", alt=_alt(card)) for picture in card.pictures
     ]
-    error = line["error"]
+    reason = failure_reason(line)
     facts = {"Id": line["id"], "Size": _size(line), "Seed": _seed(line), "Cost": f"{line['credits']} credits"}
     rows = "".join(f"<dt>{name}</dt><dd>{_text(value)}</dd>" for name, value in facts.items() if value)
     return (
         f'<li id="{_anchor(line)}">{"".join(pictures) or _nothing("No image")}<div class="about">'
         f'<p class="status {_text(line["status"])}">{_text(_STATUSES.get(line["status"], line["status"]))}</p>'
-        f"{_prompt(line)}{f'<p>{_text(_reason(error))}</p>' if error else ''}<dl>{rows}</dl></div></li>"
+        f"{_prompt(line)}{f'<p>{_text(reason)}</p>' if reason else ''}<dl>{rows}</dl></div></li>"
     )
 
 
@@ -224,11 +222,6 @@ def _size(line: ResultLine) -> str:
 def _seed(line: ResultLine) -> str:
     seed = line["request"]["seed"]
     return "drawn by the service" if seed == -1 else "" if seed is None else str(seed)
-
-
-def _reason(error: Mapping[str, str | None]) -> str:
-    # Addresses may be signed, and differ where the failure is the same.
-    return f"{error['kind']}: {_ADDRESS.sub('(address)', error['message'] or '')}"
 
 
 def _anchor(line: ResultLine) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Literal, TypedDict
 
 import attrs
 
+from hunyuan_async._core.text import printable
 from hunyuan_async.cli.items import BatchItem
-from hunyuan_async.errors import HunyuanError, SubmitUnknown
+from hunyuan_async.errors import HunyuanError
 from hunyuan_async.models import ImageRequest, Outcome, SavedImage
 from hunyuan_async.settings import Service
 
 Status = Literal["succeeded", "failed", "unknown", "submitted", "skipped", "pending"]
 
+_ADDRESS = re.compile(r"[a-z]+://\S+", re.IGNORECASE)
 _ERROR_FIELDS = ("kind", "message", "code", "charged", "retry")
 
 
@@ -77,24 +80,50 @@ def result_line(
         "images": [_image(file, out_dir) for file in outcome.files],
         "task_id": result.task_id if result else error.task_id if error else None,
         "credits": result.credits if result else at_risk,
-        "error": {name: getattr(error, name) for name in _ERROR_FIELDS} if error else None,
+        "error": _error(item, error),
         "submitted_at": _time(result.submitted_at if result else submitted_at),
         "finished_at": _time(result.finished_at if result else ended_at),
     }
 
 
-def _status(item: BatchItem, outcome: Outcome) -> Status:
-    match outcome.error:
-        case None if outcome.result:
-            return "succeeded"
-        case None:
-            return "skipped" if item.duplicate_of else "pending"
-        case SubmitUnknown():
+def end_status(error: HunyuanError) -> Status:
+    """How an item stands that ended with *error*; `pending` if it met a trouble of the whole run and cost nothing."""
+    match error.kind:
+        case "unknown":
             return "unknown"
-        case HunyuanError(charged="yes", task_id=str()):
+        case "auth" | "download" | "timed_out" if error.charged == "yes":
             return "submitted"
-        case _:
-            return "failed"
+        case "auth" | "credits" | "limited" | "not_sent" | "service" if error.charged == "no":
+            return "pending"
+    return "failed"
+
+
+def failure_reason(line: ResultLine) -> str | None:
+    """Why an item did not succeed, in words that are the same for all that failed alike; None if it did."""
+    if line["error"] is None:
+        return None
+    # Addresses may be signed, and differ like the tasks' ids where the failure is the same.
+    message = _ADDRESS.sub("(address)", line["error"]["message"] or "")
+    if line["task_id"]:
+        message = re.sub(rf" {re.escape(line['task_id'])}\b", "", message)
+    return f"{line['error']['kind']}: {message}"
+
+
+def _status(item: BatchItem, outcome: Outcome) -> Status:
+    if outcome.error:
+        return end_status(outcome.error)
+    if outcome.result:
+        return "succeeded"
+    return "skipped" if item.duplicate_of else "pending"
+
+
+def _error(item: BatchItem, error: HunyuanError | None) -> dict[str, str | None] | None:
+    if error:
+        return {name: getattr(error, name) for name in _ERROR_FIELDS}
+    if item.duplicate_of:
+        message = f"the same as {printable(item.duplicate_of)}, which is made"
+        return {"kind": "duplicate", "message": message, "code": None, "charged": "no", "retry": "no"}
+    return None
 
 
 def _request(request: ImageRequest, service: Service) -> dict[str, object]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -10,16 +13,19 @@ from pathlib import Path
 import attrs
 import click
 
+from hunyuan_async._core.names import slug
 from hunyuan_async.cli.connection import Connection, open_client
 from hunyuan_async.cli.exits import Exit
-from hunyuan_async.cli.names import slug
 from hunyuan_async.cli.option_groups import option_group
-from hunyuan_async.cli.terminal import say
+from hunyuan_async.cli.progress import Progress, View
+from hunyuan_async.cli.result_lines import end_status
+from hunyuan_async.cli.terminal import can_draw, say
+from hunyuan_async.cli.views import Troubles, shown
 from hunyuan_async.client import Client
-from hunyuan_async.errors import InvalidRequest
+from hunyuan_async.errors import HunyuanError, InvalidRequest
+from hunyuan_async.events import Event, Submitted
 from hunyuan_async.models import ImageRequest, ImageResult, SavedImage
 from hunyuan_async.settings import API_IN_ONE
-from hunyuan_async.tasks import GenerationTask
 
 
 @attrs.frozen
@@ -42,6 +48,8 @@ class Destination:
         Raises:
             InvalidRequest: The file exists, or its folder does not.
         """
+        if self.output == "-" and self.as_json:
+            raise InvalidRequest("-o - and --json both want standard output: leave one out")
         if self.output in (None, "-"):
             return
         path = Path(str(self.output))
@@ -54,17 +62,21 @@ class Destination:
 
     async def save(self, client: Client, result: ImageResult) -> None:
         """Save the images and print on stdout what was asked for."""
-        if self.output == "-":
-            with tempfile.TemporaryDirectory() as folder:
-                saved = await client.download(result, Path(folder) / "image")
+        if self.output not in (None, "-"):
+            self._tell(result, await client.download(result, str(self.output), overwrite=self.force))
+            return
+        # Here the extension follows from the bytes, and the files get their names when they are whole.
+        with tempfile.TemporaryDirectory(prefix=".hunyuan-", dir=None if self.output else ".") as folder:
+            saved = await client.download(result, folder + os.sep)
+            if self.output:
                 sys.stdout.buffer.write(saved[0].path.read_bytes())
                 sys.stdout.buffer.flush()
-            return
-        path = Path(self.output) if self.output else free_name(result)
-        saved = await client.download(result, path, overwrite=self.force)
-        click.echo(
-            json.dumps(description(result, saved)) if self.as_json else "\n".join(str(one.path) for one in saved)
-        )
+            else:
+                self._tell(result, tuple(_kept(image, _stem(result)) for image in saved))
+
+    def _tell(self, result: ImageResult, saved: tuple[SavedImage, ...]) -> None:
+        paths = "\n".join(str(image.path) for image in saved)
+        click.echo(json.dumps(description(result, saved)) if self.as_json else paths)
 
 
 destination_options = option_group(
@@ -80,40 +92,51 @@ destination_options = option_group(
 async def make_image(connection: Connection, request: ImageRequest, destination: Destination) -> int:
     """Make one image, saying on stderr what goes on; return the exit code."""
     destination.check()
-    async with open_client(connection) as client:
-        task = await client.submit(request)
-        assert task.request is not None
-        say(f"task {task.id}, seed {task.request.seed}, {price_text()}")
-        try:
-            await destination.save(client, await task)
-        except BaseException:
-            if not connection.emulator:
-                say(f"It is paid. Fetch it with: {go_on_command(task, destination)}")
-            raise
+    paid: list[str] = []  # also of a task whose acceptance comes after Ctrl-C
+    view = waiting_view()
+    progress = Progress(request.prompt, 1)
+
+    def happened(event: Event) -> None:
+        view.happened(event)
+        if isinstance(event, Submitted):
+            paid.append(event.task_id)
+
+    try:
+        async with open_client(connection, on_event=happened) as client:
+            progress.statistics = client.statistics
+            with shown(progress, view):
+                task = await client.submit(request)
+                assert task.request is not None
+                say(f"task {task.id}, seed {task.request.seed}, {price_text()}")
+                result = await task
+            await destination.save(client, result)
+    except BaseException as error:
+        lost = isinstance(error, HunyuanError) and end_status(error) != "submitted"
+        if paid and not lost and not connection.emulator:
+            say(f"It is paid. Fetch it with: {fetch_command(paid[0], connection, destination)}")
+        raise
     return Exit.DONE
 
 
-def go_on_command(task: GenerationTask, destination: Destination) -> str:
+def waiting_view() -> View:
+    """Return what is shown while one image is waited for: a panel on a terminal that can draw it."""
+    if not can_draw():
+        return Troubles()
+    from hunyuan_async.cli.panel import LivePanel
+
+    return LivePanel(transient=True)
+
+
+def fetch_command(task_id: str, connection: Connection, destination: Destination) -> str:
     """Return the command that fetches a paid image later."""
-    output = destination.output if destination.output not in (None, "-") else f"{task.id}.png"
-    return f"hunyuan task {task.id} -o {output}"
+    where = f"-o {shlex.quote(destination.output)}" if destination.output else "--wait"
+    return f"hunyuan task {task_id} {where}{' --force' if destination.force else ''}{connection.options()}"
 
 
 def price_text() -> str:
     """Return the price of one image in words."""
     credits = API_IN_ONE.credits_per_image
     return f"{credits} credits (about ${credits * API_IN_ONE.usd_per_credit:.2f})"
-
-
-def free_name(result: ImageResult) -> Path:
-    """Return a file name from the prompt and the seed that no file has yet."""
-    request = result.request
-    stem = f"{slug(request.prompt)}-{request.seed}" if request else result.task_id
-    path, number = Path(f"{stem}.png"), 1
-    while path.exists():
-        number += 1
-        path = Path(f"{stem}-{number}.png")
-    return path
 
 
 def description(result: ImageResult, saved: tuple[SavedImage, ...]) -> dict[str, object]:
@@ -127,3 +150,20 @@ def description(result: ImageResult, saved: tuple[SavedImage, ...]) -> dict[str,
         "credits": result.credits,
         "images": images,
     }
+
+
+def _stem(result: ImageResult) -> str:
+    return f"{slug(result.request.prompt)}-{result.request.seed}" if result.request else result.task_id
+
+
+def _kept(image: SavedImage, stem: str) -> SavedImage:
+    """Move *image* to the first name that no file has."""
+    for number in itertools.count(1):
+        path = Path(f"{stem}{'' if number == 1 else f'-{number}'}{image.path.suffix}")
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        image.path.replace(path)
+        return attrs.evolve(image, path=path)
+    raise AssertionError

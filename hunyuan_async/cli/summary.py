@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from hunyuan_async._core.text import printable
 from hunyuan_async.cli.batch_run import BatchRun
-from hunyuan_async.cli.pending import write_pending
-from hunyuan_async.models import Statistics
-from hunyuan_async.settings import Service
+from hunyuan_async.settings import API_IN_ONE
 
-SHOWN = 5
+COMMANDS_SHOWN = 5
 
 
-def summary(run: BatchRun, seen: Statistics, report: Path, service: Service) -> list[str]:
-    """Return the lines; items that were not sent are written down as the next batch's input."""
-    left = run.left
-    dollars = (seen.credits_spent + seen.credits_at_risk) * service.usd_per_credit
-    return [
-        f"Stopped: {printable(run.stop.reason, 1000)}" if run.stop else "Every image was asked for.",
-        f"done {run.made:,}   failed {run.failed:,}   unknown {run.unknown:,}   to go {len(left):,}",
+def summary(run: BatchRun, to_go: int, *, go_on: str | None, report: str, collectable: bool = True) -> list[str]:
+    """Return the lines, safe to print.
+
+    Args:
+        run: As it ended.
+        to_go: Images that were not made and can still be.
+        go_on: The command that makes them.
+        report: Where the report is.
+        collectable: Whether the service still knows what is paid and not on disk.
+    """
+    seen, counts = run.progress.statistics(), run.counts
+    to_collect = f"   to collect {counts['submitted']:,}" if counts["submitted"] else ""
+    dollars = (seen.credits_spent + seen.credits_at_risk) * API_IN_ONE.usd_per_credit
+    lines = [
+        _why(run, to_go),
+        f"done {counts['succeeded']:,}   failed {counts['failed']:,}   unknown {counts['unknown']:,}{to_collect}   "
+        f"to go {to_go:,}",
         f"{seen.credits_spent:,} credits spent, {seen.credits_at_risk:,} at risk: about ${dollars:,.2f}",
-        *_failures(run),
-        *_fetch_commands(run.unsaved),
-        *([f"Go on:   hunyuan batch {write_pending(run.out_dir, left)} --out ANOTHER_DIR"] if left else []),
+        *(f"  {count:,} x {message}" for message, count in run.guard.messages.most_common(3)),
+        *_fetch_commands(run.unsaved if collectable else []),
+        *([f"Go on:   {go_on}"] if go_on else []),
         f"Report:  {report}",
     ]
+    return [printable(line, 1000) for line in lines]
 
 
-def _failures(run: BatchRun) -> list[str]:
-    commonest = run.guard.messages.most_common(3)
-    return [f"  {count:,} x {printable(message, 300)}" for message, count in commonest]
+def _why(run: BatchRun, to_go: int) -> str:
+    if run.stop:
+        return f"Stopped: {run.stop.reason}"
+    return "Finished: the part that was asked for." if to_go else "Finished: every image was asked for."
 
 
-def _fetch_commands(task_ids: Sequence[str]) -> list[str]:
-    lines = [f"Paid, not on disk: hunyuan task {task_id} -o {task_id}.png" for task_id in task_ids[:SHOWN]]
-    if len(task_ids) > SHOWN:
-        lines.append(f"... and {len(task_ids) - SHOWN:,} more with status `submitted` in results.jsonl")
+def _fetch_commands(task_ids: list[str]) -> list[str]:
+    lines = [f"Paid, not on disk: hunyuan task {task_id} -o {task_id}.png" for task_id in task_ids[:COMMANDS_SHOWN]]
+    if len(task_ids) > COMMANDS_SHOWN:
+        lines.append(f"... and {len(task_ids) - COMMANDS_SHOWN:,} more with status `submitted` in results.jsonl")
     return lines

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,20 +14,22 @@ import click
 from hunyuan_async._core.text import printable
 from hunyuan_async.cli.batch_options import Bounds, Conduct, Rows, bound_options, conduct_options, row_options
 from hunyuan_async.cli.batch_run import BatchRun
-from hunyuan_async.cli.connection import EMULATOR_IN_FLIGHT, EMULATOR_RATE, Connection, connection_options, open_client
+from hunyuan_async.cli.connection import Connection, connection_options, open_client
+from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.failures import FailureGuard
 from hunyuan_async.cli.inputs import BadLine, input_format, read_rows
 from hunyuan_async.cli.invalid import write_invalid
 from hunyuan_async.cli.items import Batch, BatchItem, read_batch
 from hunyuan_async.cli.names import parse_name
+from hunyuan_async.cli.pending import go_on_command, write_pending
 from hunyuan_async.cli.plan import make_plan
-from hunyuan_async.cli.progress import open_view
+from hunyuan_async.cli.progress import Progress
 from hunyuan_async.cli.report import build_report
 from hunyuan_async.cli.results import FILE_NAME, ResultsFile
 from hunyuan_async.cli.summary import summary
 from hunyuan_async.cli.terminal import run, say
-from hunyuan_async.errors import InvalidRequest
-from hunyuan_async.events import Event
+from hunyuan_async.cli.views import open_view
+from hunyuan_async.errors import HunyuanError, InvalidRequest
 from hunyuan_async.settings import API_IN_ONE, Limits, Timeouts
 
 BAD_LINES_SHOWN = 20
@@ -41,7 +43,7 @@ ASK_ABOVE = 100  # images
 @bound_options
 @conduct_options
 @connection_options
-def batch(source: str, out: Path, rows: Rows, bounds: Bounds, conduct: Conduct, connection: Connection) -> None:
+def batch(source: str, out: Path, rows: Rows, bounds: Bounds, conduct: Conduct, connection: Connection) -> int:
     """Make an image for every row of FILE: a prompt a line, or .jsonl, .csv, .tsv; "-" reads standard input.
 
     Columns id, prompt, size, seed, type and images say what to make; others come back in the results. DIR gets
@@ -49,23 +51,24 @@ def batch(source: str, out: Path, rows: Rows, bounds: Bounds, conduct: Conduct, 
 
     \b
     hunyuan batch prompts.txt --out koi --emulator
-    hunyuan batch shop.csv --out shop --prompt "photo of {title}" --id-column sku --max-cost 25usd
+    hunyuan batch shop.csv --out shop --prompt "photo of {title}" --id-column sku
     """
     name = parse_name(conduct.name)
-    if (out / FILE_NAME).exists():
+    if any((out / made).exists() for made in (FILE_NAME, "images")):
         raise InvalidRequest(f"{out} already holds results: choose another --out")
     wanted = _read(source, rows)
     _tell_bad(wanted.bad, out, rows)
     items = _part(wanted.items, conduct)
-    _show_plan(items, wanted, bounds, connection, out)
+    limits = connection.limits(bounds.rate, bounds.in_flight)
+    _show_plan(items, wanted, bounds, limits, out)
     if conduct.dry_run:
-        return
-    if len(items) > ASK_ABOVE and not conduct.yes and sys.stdin.isatty() and sys.stderr.isatty():
-        click.confirm("Go on?", abort=True, err=True)
-    title = f"{source} -> {out}" + ("   [emulator]" if connection.emulator else "")
-    batch_run = BatchRun(items, out, name, FailureGuard(bounds.max_failures), title)
-    everything = sorted([*wanted.items, *wanted.duplicates], key=lambda item: item.index)
-    run(_make(batch_run, everything, bounds, conduct, connection))
+        return Exit.DONE
+    connection.check()
+    _ask(len(items), conduct)
+    progress = Progress(f"{'emulator: ' if connection.emulator else ''}{source} -> {out}", len(items))
+    batch_run = BatchRun(items, out, name, FailureGuard(bounds.max_failures), progress, open_view(conduct.progress))
+    run(_make(batch_run, wanted, bounds, limits, connection), batch_run.interrupted)
+    return _finish(batch_run, wanted, connection, conduct)
 
 
 def _read(source: str, rows: Rows) -> Batch:
@@ -82,13 +85,15 @@ def _read(source: str, rows: Rows) -> Batch:
 
 def _tell_bad(bad: Sequence[BadLine], out: Path, rows: Rows) -> None:
     """Show what is wrong with the input before anything is sent, and stop unless told to go on."""
+    table = out / "invalid.csv"
     if not bad:
+        table.unlink(missing_ok=True)
         return
     for line in bad[:BAD_LINES_SHOWN]:
         say(f"line {line.line}: {printable(line.problem)}")
     out.mkdir(parents=True, exist_ok=True)
-    write_invalid(out / "invalid.csv", bad)
-    say(f"{len(bad):,} bad lines; all of them are in {out / 'invalid.csv'}")
+    write_invalid(table, bad)
+    say(f"{len(bad):,} bad lines; all of them are in {table}")
     if not rows.skip_invalid:
         raise InvalidRequest("nothing was sent: correct the lines, or add --skip-invalid to go on without them")
 
@@ -102,15 +107,10 @@ def _part(items: tuple[BatchItem, ...], conduct: Conduct) -> tuple[BatchItem, ..
     return items[: conduct.limit]
 
 
-def _show_plan(items: Sequence[BatchItem], wanted: Batch, bounds: Bounds, connection: Connection, out: Path) -> None:
+def _show_plan(items: Sequence[BatchItem], wanted: Batch, bounds: Bounds, limits: Limits, out: Path) -> None:
     folder = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    plan = make_plan(
-        items,
-        API_IN_ONE,
-        rate=bounds.rate or (EMULATOR_RATE if connection.emulator else None),
-        in_flight=bounds.in_flight or (EMULATOR_IN_FLIGHT if connection.emulator else None),
-        bytes_free=shutil.disk_usage(folder).free,
-    )
+    free = shutil.disk_usage(folder).free
+    plan = make_plan(items, API_IN_ONE, rate=limits.rate, in_flight=limits.in_flight, bytes_free=free)
     for line in plan.lines():
         say(line)
     if wanted.duplicates:
@@ -120,33 +120,48 @@ def _show_plan(items: Sequence[BatchItem], wanted: Batch, bounds: Bounds, connec
         say(f"The limit of {bounds.budget:,} credits covers {covered:,} of them")
 
 
-async def _make(
-    batch_run: BatchRun, everything: Sequence[BatchItem], bounds: Bounds, conduct: Conduct, connection: Connection
-) -> int:
+def _ask(images: int, conduct: Conduct) -> None:
+    if images <= ASK_ABOVE or conduct.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not click.confirm("Go on?", err=True):
+        raise InvalidRequest("nothing was sent")
+
+
+async def _make(batch_run: BatchRun, wanted: Batch, bounds: Bounds, limits: Limits, connection: Connection) -> int:
     batch_run.out_dir.mkdir(parents=True, exist_ok=True)
-    view = open_view(conduct.progress)
-
-    def happened(event: Event) -> None:
-        batch_run.happened(event)
-        view.happened(event)
-
     with ResultsFile(batch_run.out_dir) as results:
         try:
             async with open_client(
                 connection,
-                limits=Limits(rate=bounds.rate, in_flight=bounds.in_flight),
+                limits=limits,
                 timeouts=Timeouts(trouble=bounds.give_up),
                 max_credits=bounds.budget,
-                on_event=happened,
+                on_event=batch_run.happened,
             ) as client:
-                await batch_run.run(client, results, view)
-                statistics = client.statistics()
+                await batch_run.run(client, results)
+        except HunyuanError as error:
+            batch_run.failed(error)
         finally:
-            view.close()
-            results.rewrite(everything, API_IN_ONE)
-    report = await asyncio.to_thread(build_report, batch_run.out_dir)
-    for line in summary(batch_run, statistics, report, API_IN_ONE):
+            if batch_run.recorded:
+                everything = sorted([*wanted.items, *wanted.duplicates], key=lambda item: item.index)
+                with batch_run.disk_trouble_noted():
+                    results.rewrite(everything, API_IN_ONE)
+    return Exit.DONE
+
+
+def _finish(batch_run: BatchRun, wanted: Batch, connection: Connection, conduct: Conduct) -> int:
+    """Write what a person reads; return the exit code."""
+    out = batch_run.out_dir
+    left = [item for item in wanted.items if item.id not in batch_run.ended]
+    go_on, report = None, f"hunyuan report {shlex.quote(str(out))}"
+    with batch_run.disk_trouble_noted():
+        if left:
+            named = "" if conduct.name == "{id}" else f" --name {shlex.quote(conduct.name)}"
+            go_on = go_on_command(write_pending(out, left), connection.options() + named)
+        try:
+            report = str(build_report(out))
+        except KeyboardInterrupt:
+            say("The report is left out.")
+    for line in summary(batch_run, len(left), go_on=go_on, report=report, collectable=not connection.emulator):
         say(line)
-    if connection.emulator and batch_run.unsaved:
-        say("(the emulator is gone, and its tasks with it)")
     return batch_run.exit_code()

@@ -26,7 +26,7 @@ def edit(
     seed: int | None,
     destination: Destination,
     connection: Connection,
-) -> None:
+) -> int:
     """Change one or two images as PROMPT says, and print the path of the new one.
 
     The service fetches the images itself: give http(s) addresses that it can reach.
@@ -35,4 +35,4 @@ def edit(
     hunyuan edit "make it night" --image https://example.com/koi.png -o night.png
     """
     request = ImageRequest(prompt, "edit", size=size, images=images, seed=seed)
-    run(make_image(connection, request, destination))
+    return run(make_image(connection, request, destination))

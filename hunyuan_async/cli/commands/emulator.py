@@ -7,7 +7,6 @@ import asyncio
 import click
 
 from hunyuan_async.cli.amounts import parse_rate
-from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.terminal import run, say
 from hunyuan_async.emulator import LATENCIES, SHAPES, Emulator, EmulatorSettings
 from hunyuan_async.errors import InvalidRequest
@@ -41,17 +40,18 @@ from hunyuan_async.errors import InvalidRequest
     "--shape", "shapes", multiple=True, default=["outputs"], type=click.Choice([*SHAPES]), help="Of finished tasks."
 )
 @click.option("--small", "small_pictures", is_flag=True, help="Draw small images, which cost little.")
-def emulator(host: str, port: int, allow_remote: bool, seed: int | None, **settings: object) -> None:
+def emulator(host: str, port: int, allow_remote: bool, seed: int | None, **settings: object) -> int:
     """Serve a stand-in for the service until Ctrl-C, and print its address and its key.
 
     Prompts with "[refuse]" in them are refused; those with "[fail]" are accepted and fail later.
     """
-    run(_serve(host, port, allow_remote, seed, EmulatorSettings(**settings)))  # type: ignore[arg-type] # named alike
+    return run(_serve(host, port, allow_remote, seed, settings))
 
 
-async def _serve(host: str, port: int, allow_remote: bool, seed: int | None, settings: EmulatorSettings) -> int:
+async def _serve(host: str, port: int, allow_remote: bool, seed: int | None, settings: dict[str, object]) -> int:
     try:
-        emulator = Emulator(settings=settings, host=host, port=port, allow_remote=allow_remote, seed=seed)
+        known = EmulatorSettings(**settings)  # type: ignore[arg-type] # the options are named as the fields
+        emulator = Emulator(settings=known, host=host, port=port, allow_remote=allow_remote, seed=seed)
         await emulator.start()
     except (ValueError, OSError) as error:
         problem = str(error)
@@ -60,5 +60,4 @@ async def _serve(host: str, port: int, allow_remote: bool, seed: int | None, set
             click.echo(f"export HUNYUAN_BASE_URL={emulator.base_url}\nexport HUNYUAN_API_KEY={emulator.api_key}")
             say("Paste the two lines above into another terminal. Stop with Ctrl-C.")
             await asyncio.Event().wait()
-        return Exit.DONE
-    raise InvalidRequest(f"the emulator cannot listen at {host}:{port}: {problem}")
+    raise InvalidRequest(f"the emulator cannot be served at {host}:{port}: {problem}")

@@ -16,11 +16,11 @@ from hunyuan_async.models import ImageRequest
 @click.option("--seed", type=int, help="The same seed makes the same image; without one, one is drawn and shown.")
 @destination_options
 @connection_options
-def generate(prompt: str, size: str, seed: int | None, destination: Destination, connection: Connection) -> None:
+def generate(prompt: str, size: str, seed: int | None, destination: Destination, connection: Connection) -> int:
     """Make one image of PROMPT and print the path of its file.
 
     \b
     hunyuan generate "a koi pond, watercolor" -o koi.png --size 16:9 --seed 7
     hunyuan generate "a koi pond" --emulator
     """
-    run(make_image(connection, ImageRequest(prompt, size=size, seed=seed), destination))
+    return run(make_image(connection, ImageRequest(prompt, size=size, seed=seed), destination))

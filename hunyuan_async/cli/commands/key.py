@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from hunyuan_async._http.api import check_key
-from hunyuan_async.cli.connection import Connection, key_file, key_note, open_client
+from hunyuan_async.cli.connection import Connection, base_url_option, key_file, key_note, open_client, required_key
 from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.terminal import run, say
 from hunyuan_async.errors import InvalidRequest, TaskLost
@@ -22,28 +22,30 @@ def key() -> None:
 
 
 @key.command
-@click.option("--base-url", metavar="URL", help="Where the API is.")
-def check(base_url: str | None) -> None:
+@base_url_option
+def check(base_url: str | None) -> int:
     """Ask the service whether it accepts the key. It costs nothing."""
-    run(_check(Connection(base_url)))
+    return run(_check(Connection(base_url)))
 
 
 @key.command("set")
-def set_key() -> None:
+def set_key() -> int:
     """Ask for the key, unseen, and store it in the config file for you alone."""
     text = click.prompt("API key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     _store(check_key(text.strip()), key_file())
     say(f"Stored in {key_file()}")
+    return Exit.DONE
 
 
 @key.command
-def path() -> None:
+def path() -> int:
     """Print the path of the config file that holds the key."""
     click.echo(key_file())
+    return Exit.DONE
 
 
 async def _check(connection: Connection) -> int:
-    say(key_note())
+    say(key_note(required_key()))
     async with open_client(connection) as client:
         with suppress(TaskLost):  # the service knows no such task, and let us ask: the key is accepted
             await client.status("key-check")

@@ -1,0 +1,401 @@
+"""What is done next, and why nothing is."""
+
+import math
+import sys
+from collections.abc import Iterable
+from types import FrameType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hunyuan_async._core.budget import Budget
+from hunyuan_async._core.dispatch import MAX_POLLS_OUT, Decision, Dispatch, Look, Refuse, Send, Ticket, Wait
+from hunyuan_async._core.pacing import Pacer
+from hunyuan_async._core.polling import PollSchedule
+from hunyuan_async._core.replies import NoReply, Reply
+from hunyuan_async._core.retry import TryAgain
+from hunyuan_async._core.slots import Slots
+from hunyuan_async.errors import NotSent, RateLimited, ServiceUnavailable
+from hunyuan_async.settings import Polling
+
+LIMITED = TryAgain(RateLimited("slow down"), limited=True)
+DOWN = TryAgain(ServiceUnavailable("down for repair"))
+RUNNING = Reply(200, b'{"status": "running"}')
+
+
+def dispatching(
+    rate: float = math.inf, slots: int = 8, credits: int | None = None, tickets: Iterable[Ticket] = ()
+) -> Dispatch:
+    """A dispatch that learns nothing, with these submits waiting."""
+    dispatch = Dispatch(
+        Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), Budget(credits), max_saving=200
+    )
+    for ticket in tickets:
+        dispatch.ask(ticket)
+    return dispatch
+
+
+def tickets(count: int, credits: int = 25) -> list[Ticket]:
+    """Places in the queue."""
+    return [Ticket(credits) for _ in range(count)]
+
+
+def decisions(dispatch: Dispatch, now: float) -> list[Decision]:
+    """Everything that may be done now, and the wait after it."""
+    made = [dispatch.next(now)]
+    while not isinstance(made[-1], Wait):
+        made.append(dispatch.next(now))
+    return made
+
+
+def test_nothing_to_do_is_an_endless_wait_without_a_reason() -> None:
+    """Only a change can end it."""
+    assert dispatching().next(1.0) == Wait(math.inf, None)
+
+
+def test_submits_go_in_order() -> None:
+    """Each takes its slot and its credits with it."""
+    first, second = queue = tickets(2)
+    dispatch = dispatching(tickets=queue)
+
+    assert decisions(dispatch, 0.0) == [Send(first), Send(second), Wait(math.inf)]
+    assert (dispatch.slots.in_use, dispatch.budget.reserved, dispatch.waiting) == (2, 50, 0)
+
+
+def test_a_refused_submit_goes_first_again() -> None:
+    """It has waited longest."""
+    first, second = queue = tickets(2)
+    dispatch = dispatching(tickets=queue)
+    dispatch.next(0.0)
+    dispatch.give_back(first)
+    again = Ticket(25)
+    dispatch.ask(again, again=True)
+
+    assert decisions(dispatch, 0.0)[:2] == [Send(again), Send(second)]
+
+
+def test_a_withdrawn_submit_costs_nothing() -> None:
+    """It is passed over, wherever it stands in the queue."""
+    queue = tickets(5)
+    dispatch = dispatching(tickets=queue)
+    for withdrawn in (0, 1, 3):
+        queue[withdrawn].withdrawn = True
+
+    assert dispatch.waiting == 2
+    assert decisions(dispatch, 0.0) == [Send(queue[2]), Send(queue[4]), Wait(math.inf)]
+    assert dispatch.slots.in_use == 2
+
+
+def test_due_looks_go_first() -> None:
+    """They free slots; a look that is not due yet waits for its time."""
+    (ticket,) = queue = tickets(1)
+    dispatch = dispatching(tickets=queue)
+    dispatch.schedule.add_known(1, 0.0)
+    dispatch.schedule.add(2, 0.0)
+
+    assert decisions(dispatch, 0.0) == [Look(1), Send(ticket), Wait(0.5)]
+    assert decisions(dispatch, 0.5)[0] == Look(2)
+    assert dispatch.polls_out == 2
+
+
+def test_looks_and_submits_share_one_rate() -> None:
+    """Whoever leaves, the next one waits, and the wait says for what."""
+    queue = tickets(2)
+    dispatch = dispatching(rate=2.0, tickets=queue)
+    dispatch.schedule.add_known(1, 0.0)
+
+    assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, "the request rate")]
+    assert decisions(dispatch, 0.25) == [Wait(0.5, "the request rate")]
+    assert decisions(dispatch, 0.5) == [Send(queue[0]), Wait(1.0, "the request rate")]
+    assert decisions(dispatch, 1.0) == [Send(queue[1]), Wait(math.inf, None)]
+
+
+def test_what_is_not_held_back_has_no_reason_to_wait() -> None:
+    """A look that becomes due after the pace allows it waits for its own time."""
+    dispatch = dispatching(rate=2.0)
+    dispatch.schedule.add(1, 0.0)
+    dispatch.pacer.take(0.0)
+
+    assert dispatch.next(0.25) == Wait(0.5, None)
+    dispatch.pacer.pause(0.25, 0.25, "no connection", 9.0, 0.0)
+    assert dispatch.next(0.25) == Wait(9.25, None)
+    assert dispatch.next(0.5) == Wait(9.25, "no connection")
+    assert dispatch.next(9.25) == Look(1)
+
+
+def test_only_so_many_looks_are_out_at_once() -> None:
+    """More would only wait in the connection pool; submits go on."""
+    dispatch = dispatching()
+    for key in range(MAX_POLLS_OUT + 1):
+        dispatch.schedule.add_known(key, 0.0)
+    assert decisions(dispatch, 0.0) == [*map(Look, range(MAX_POLLS_OUT)), Wait(math.inf)]
+    (ticket,) = queue = tickets(1)
+    dispatch.ask(*queue)
+    assert dispatch.next(0.0) == Send(ticket)
+
+    dispatch.looked(RUNNING, now=0.0, sent_at=0.0, jitter=0.0)
+
+    assert dispatch.next(0.0) == Look(MAX_POLLS_OUT)
+
+
+@pytest.mark.parametrize(
+    ("in_use", "saving", "reserved", "reason"),
+    [
+        (8, 0, 0, "all 8 slots are in use"),
+        (0, 201, 0, "201 finished images wait to be saved"),
+        (0, 0, 76, "the rest of the budget is reserved for submits under way"),
+    ],
+)
+def test_an_obstacle_holds_submits_back(in_use: int, saving: int, reserved: int, reason: str) -> None:
+    """The head waits and says why, looks go on, and nothing is taken."""
+    dispatch = dispatching(credits=100, tickets=tickets(2))
+    dispatch.slots.in_use, dispatch.saving, dispatch.budget.reserved = in_use, saving, reserved
+    dispatch.schedule.add_known(1, 0.0)
+    dispatch.schedule.add(2, 0.0)
+
+    assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, reason)]
+    assert (dispatch.slots.in_use, dispatch.budget.reserved, dispatch.waiting) == (in_use, reserved, 2)
+
+
+def test_no_obstacle_is_met_too_early() -> None:
+    """The last slot, the last image to save and the last credit are no obstacles."""
+    (ticket,) = queue = tickets(1)
+    dispatch = dispatching(slots=2, tickets=queue)
+    dispatch.slots.in_use, dispatch.saving, dispatch.budget = 1, 200, Budget(125, spent=50, reserved=50)
+
+    assert dispatch.next(0.0) == Send(ticket)
+
+
+def test_what_can_never_fit_the_budget_is_refused() -> None:
+    """Only then: what is reserved may come free again, and even a pause does not keep the news back."""
+    first, large, last = queue = [Ticket(25), Ticket(100), Ticket(25)]
+    dispatch = dispatching(credits=100, tickets=queue)
+    assert decisions(dispatch, 0.0)[0] == Send(first)
+    assert dispatch.next(0.0) == Wait(math.inf, "the rest of the budget is reserved for submits under way")
+
+    dispatch.accepted(first)
+    dispatch.pacer.pause(0.0, 0.0, "no connection", 9.0, 0.0)
+
+    assert dispatch.next(0.0) == Refuse(large)
+    assert dispatch.next(9.0) == Send(last)
+
+
+@pytest.mark.parametrize(
+    ("end", "slots", "budget"),
+    [
+        ("give_back", 0, Budget(100)),
+        ("accepted", 1, Budget(100, spent=25)),
+        ("lost", 0, Budget(100, at_risk=25)),
+    ],
+)
+def test_where_slot_and_credits_go(end: str, slots: int, budget: Budget) -> None:
+    """An accepted task keeps its slot, an unknown outcome keeps its credits."""
+    (ticket,) = queue = tickets(1)
+    dispatch = dispatching(credits=100, tickets=queue)
+    dispatch.next(0.0)
+    assert (dispatch.slots.in_use, dispatch.budget) == (1, Budget(100, reserved=25))
+
+    {"give_back": dispatch.give_back, "accepted": dispatch.accepted, "lost": dispatch.lost}[end](ticket)
+
+    assert (dispatch.slots.in_use, dispatch.budget) == (slots, budget)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "pause", "rate", "reason"),
+    [
+        (LIMITED, 0.25, 7.0, "the service limits requests"),
+        (TryAgain(RateLimited("slow down"), limited=True, after=9.0), 9.0, 7.0, "the service limits requests"),
+        (DOWN, 0.25, 10.0, "down for repair"),
+        (TryAgain(NotSent("no route")), 0.25, 10.0, "no route"),
+    ],
+)
+def test_a_submit_refused_for_now_pauses_everything(verdict: TryAgain, pause: float, rate: float, reason: str) -> None:
+    """Its slot and credits come free; the rate is cut only if there was a limit."""
+    (ticket,) = queue = tickets(1)
+    dispatch = dispatching(rate=10.0, credits=100, tickets=queue)
+    dispatch.next(0.0)
+
+    assert dispatch.put_off(ticket, verdict, now=1.0, sent_at=0.0, jitter=0.0) == pause
+    assert dispatch.pacer.rate == pytest.approx(rate)
+    assert (dispatch.slots.in_use, dispatch.budget) == (0, Budget(100))
+    dispatch.ask(ticket, again=True)
+    assert dispatch.next(1.0) == Wait(1.0 + pause, reason)
+
+
+def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
+    """The refused submit goes again when a task has finished, at the rate that there was."""
+    queue = tickets(6)
+    dispatch = dispatching(tickets=queue)
+    assert decisions(dispatch, 0.0)[:6] == [Send(ticket) for ticket in queue]
+    for ticket in queue[:4]:
+        dispatch.accepted(ticket)
+    assert dispatch.put_off(queue[4], LIMITED, now=0.0, sent_at=0.0, jitter=0.0) == 0.25
+    dispatch.polls_out = 1
+    dispatch.looked(RUNNING, now=1.0, sent_at=0.5, jitter=0.0)
+    dispatch.pacer.rate = 10.0
+
+    assert dispatch.put_off(queue[5], LIMITED, now=1.0, sent_at=0.5, jitter=0.0) is None
+
+    dispatch.ask(queue[5], again=True)
+    assert dispatch.next(1.0) == Wait(math.inf, "all 4 slots are in use")
+    dispatch.slots.finished()
+    assert dispatch.next(1.0) == Send(queue[5])
+    assert dispatch.pacer.rate == 10.0
+
+
+@pytest.mark.parametrize(
+    ("seen", "pause", "rate"),
+    [
+        (RUNNING, None, 4.0),
+        (Reply(404), None, 4.0),
+        (Reply(200, b"<html>"), None, 4.0),
+        (Reply(500), None, 2.0),
+        (Reply(503, headers={"retry-after": "9"}), None, 2.0),
+        (NoReply("no route", sent=True), None, 2.0),
+        (Reply(429), 0.25, 1.4),
+        (Reply(429, headers={"retry-after": "9"}), 9.0, 1.4),
+    ],
+)
+def test_what_a_look_teaches_about_the_rate(seen: Reply | NoReply, pause: float | None, rate: float) -> None:
+    """A limit cuts it, an answer raises it, and trouble at the service is neither."""
+    dispatch = dispatching()
+    dispatch.pacer = Pacer(2.0, 4.0)
+    dispatch.polls_out = 4
+    for look in range(3):
+        assert dispatch.looked(RUNNING, now=0.0, sent_at=0.0, jitter=0.0) is None
+        assert dispatch.polls_out == 3 - look
+
+    assert dispatch.looked(seen, now=0.0, sent_at=0.0, jitter=0.0) == pause
+    assert dispatch.pacer.rate == pytest.approx(rate)
+    assert dispatch.polls_out == 0
+
+
+def test_a_service_in_trouble_is_asked_less_and_less() -> None:
+    """Looks that fail as well do not shorten the pauses of submits."""
+    dispatch = dispatching(rate=10.0)
+    pauses = []
+    for now in (0.0, 10.0, 20.0):
+        (ticket,) = queue = tickets(1)
+        dispatch.ask(*queue)
+        assert dispatch.next(now) == Send(ticket)
+        pauses.append(dispatch.put_off(ticket, DOWN, now=now, sent_at=now, jitter=0.0))
+        dispatch.polls_out += 1
+        dispatch.looked(Reply(503), now=now, sent_at=now, jitter=0.0)
+
+    assert pauses == [0.25, 0.5, 1.0]
+
+
+def test_a_limited_look_clears_the_task_limit() -> None:
+    """If looks are limited as well, the rate is the reason."""
+    queue = tickets(3)
+    dispatch = dispatching(tickets=queue)
+    assert len(decisions(dispatch, 0.0)) == 4
+    dispatch.put_off(queue[0], LIMITED, now=0.0, sent_at=0.0, jitter=0.0)
+    dispatch.polls_out = 2
+    for seen in (Reply(429), RUNNING):
+        dispatch.looked(seen, now=0.0, sent_at=0.0, jitter=0.0)
+
+    assert dispatch.put_off(queue[1], LIMITED, now=0.0, sent_at=0.0, jitter=0.0) is not None
+    assert not dispatch.slots.found
+
+
+actions = st.lists(
+    st.sampled_from(
+        ["ask", "again", "withdraw", "accepted", "limited", "down", "lost", "running", "finished", "silence"]
+    ),
+    max_size=80,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(actions, st.sampled_from([0.5, 5.0, math.inf]), st.none() | st.integers(0, 300), st.data())
+def test_whatever_happens(actions: list[str], rate: float, credits: int | None, data: st.DataObject) -> None:
+    """No wait ends in the past, none is endless while something could happen, and no permit is given without cause."""
+    dispatch = dispatching(rate=rate, slots=3, credits=credits)
+    now, keys = 0.0, 0
+    asked: list[Ticket] = []
+    sent: list[Ticket] = []
+    out: list[int] = []
+    for action in actions:
+        match action:
+            case "ask" | "again":
+                asked.append(Ticket(25))
+                dispatch.ask(asked[-1], again=action == "again")
+            case "withdraw" if asked:
+                asked.pop(data.draw(st.integers(0, len(asked) - 1))).withdrawn = True
+            case "accepted" if sent:
+                dispatch.accepted(sent.pop(0))
+                keys += 1
+                dispatch.schedule.add(keys, now)
+            case "limited" | "down" if sent:
+                dispatch.put_off(
+                    sent.pop(0), LIMITED if action == "limited" else DOWN, now=now, sent_at=now, jitter=0.5
+                )
+            case "lost" if sent:
+                dispatch.lost(sent.pop(0))
+            case "running" | "finished" | "silence" if out:
+                key = out.pop(0)
+                dispatch.looked(
+                    NoReply("", sent=True) if action == "silence" else RUNNING, now=now, sent_at=now, jitter=0
+                )
+                if action == "finished":
+                    dispatch.schedule.finished(key, now)
+                    dispatch.slots.finished()
+                else:
+                    dispatch.schedule.running(key, now)
+        for decision in decisions(dispatch, now):
+            match decision:
+                case Send(ticket):
+                    asked.remove(ticket)
+                    sent.append(ticket)
+                    assert now >= dispatch.pacer.paused_until
+                case Refuse(ticket):
+                    asked.remove(ticket)
+                    assert credits is not None
+                    assert dispatch.budget.spent + dispatch.budget.at_risk + 25 > credits
+                case Look(key):
+                    assert key not in out
+                    out.append(key)
+                case Wait(until, reason):
+                    assert until > now
+                    could_send = asked and dispatch.slots.free and dispatch.budget.fits(25)
+                    assert until < math.inf or not (could_send or len(dispatch.schedule) > len(out))
+                    assert reason or not asked
+                    now = until if until < math.inf else now + 1
+        assert dispatch.slots.in_use == len(sent) + len(dispatch.schedule)
+        assert len(asked) == dispatch.waiting
+        assert credits is None or dispatch.budget.spent + dispatch.budget.reserved + dispatch.budget.at_risk <= credits
+
+
+def steps_of(dispatch: Dispatch, now: float) -> int:
+    """How many instructions of Python one decision takes."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal steps
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        dispatch.next(now)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+@pytest.mark.parametrize("now", [0.0, 0.5, 9.0], ids=["nothing due", "scouts due", "all due"])
+def test_a_decision_costs_the_same_however_many_tasks_there_are(now: float) -> None:
+    """It looks at the head of the queue and of the schedule, and scans neither."""
+    costs = []
+    for count in (10, 20_000):
+        dispatch = dispatching(slots=count, tickets=tickets(count))
+        dispatch.slots.in_use = count
+        for key in range(count):
+            dispatch.schedule.add(key, 0.0)
+        costs.append(steps_of(dispatch, now))
+
+    assert costs[0] == costs[1] > 50

@@ -1,0 +1,285 @@
+"""README and docs tell the truth: their code runs, and what they list is what there is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+import attrs
+import click
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+import hunyuan_async
+from hunyuan_async import errors
+from hunyuan_async.cli.app import hunyuan
+from hunyuan_async.cli.exits import Exit
+from hunyuan_async.cli.result_lines import ResultLine, Status
+from hunyuan_async.client import Client
+from hunyuan_async.emulator import Emulator, EmulatorSettings, fixed
+from hunyuan_async.settings import Limits, Polling, Service, Timeouts
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(
+    r'^```(?P<language>\w+)(?: title="(?P<title>[^"\n]+)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
+)
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@attrs.frozen
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    title: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{_name(self.page)}:{self.line}"
+
+
+def _blocks() -> list[Block]:
+    found = []
+    for page in PAGES:
+        content = page.read_text()
+        for fence in FENCE.finditer(content):
+            line = content.count("\n", 0, fence.start()) + 1
+            found.append(Block(page, line, fence["language"], fence["title"], fence["text"]))
+    return found
+
+
+BLOCKS = _blocks()
+PROGRAMS = [block for block in BLOCKS if block.language == "python" and not block.title]
+WEB_APPS = [block for block in PROGRAMS if "web.run_app" in block.text]
+SCRIPTS = [block for block in PROGRAMS if block not in WEB_APPS]
+TITLED = [block for block in BLOCKS if block.title]
+
+
+@pytest.fixture
+async def environment() -> AsyncIterator[Mapping[str, str]]:
+    """What a reader's shell has set, with an emulator in place of the service."""
+    settings = EmulatorSettings(latency=fixed(0.02), small_pictures=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    async with Emulator(settings=settings) as emulator:
+        yield {
+            **os.environ,
+            "PATH": path,
+            "HUNYUAN_BASE_URL": emulator.base_url,
+            "HUNYUAN_API_KEY": emulator.api_key,
+        }
+
+
+async def _run(*command: str, folder: Path, environment: Mapping[str, str]) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await process.communicate()
+    return process.returncode, output.decode(), errors.decode()
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
+async def test_a_python_block_is_a_program_that_runs(
+    block: Block, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Every Python block runs as it stands, against the emulator and without a warning."""
+    (tmp_path / "block.py").write_text(block.text)
+
+    code, output, errors = await _run(
+        sys.executable, "-W", "error", "block.py", folder=tmp_path, environment=environment
+    )
+
+    assert (code, errors) == (0, ""), output
+
+
+@pytest.mark.parametrize("block", WEB_APPS, ids=str)
+async def test_a_web_app_serves_an_image(
+    block: Block, environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web app of a page answers with an image, and tells whose fault it is if there is none."""
+    (tmp_path / "app.py").write_text(block.text)
+    monkeypatch.chdir(tmp_path)
+    for name in ("HUNYUAN_BASE_URL", "HUNYUAN_API_KEY"):
+        monkeypatch.setenv(name, environment[name])
+    app = runpy.run_path("app.py")["app"]
+
+    async with TestClient(TestServer(app)) as browser:
+        image = await browser.get("/image", params={"prompt": "a fox"})
+        refused = await browser.get("/image", params={"prompt": "a fox [refuse]"})
+        failed = await browser.get("/image", params={"prompt": "a fox [fail]"})
+
+        assert (image.status, image.content_type) == (200, "image/png")
+        assert (refused.status, failed.status) == (400, 503)
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in TITLED}), ids=_name)
+async def test_the_files_of_a_page_pass_together(page: Path, environment: Mapping[str, str], tmp_path: Path) -> None:
+    """Blocks with a file name are a test suite that passes."""
+    for block in TITLED:
+        if block.page == page and block.title:
+            (tmp_path / block.title).write_text(block.text)
+
+    code, output, errors = await _run(
+        sys.executable, "-m", "pytest", "-q", "-W", "error", folder=tmp_path, environment=environment
+    )
+
+    assert (code, errors) == (0, ""), output
+
+
+async def test_the_commands_of_the_tutorial_run(environment: Mapping[str, str], tmp_path: Path) -> None:
+    """The tutorial's shell blocks run one after the other, without a key."""
+    script = "".join(block.text for block in BLOCKS if block.language == "sh" and block.page.name == "tutorial.md")
+    without_key = {name: value for name, value in environment.items() if not name.startswith("HUNYUAN_")}
+
+    code, output, errors = await _run("bash", "-eu", "-c", script, folder=tmp_path, environment=without_key)
+
+    assert code == 0, output + errors
+    assert len(os.listdir(tmp_path / "first/images/0000")) == 3
+    assert sorted(os.listdir(tmp_path / "shop/images/0000")) == ["c1.png", "t1.png", "t2.png"]
+    assert "koi.png" in os.listdir(tmp_path)
+
+
+def _commands() -> list[str]:
+    """Every call of the command line on the pages, in shell blocks and in running text."""
+    in_blocks = [
+        call
+        for block in BLOCKS
+        if block.language in {"sh", "console"}
+        for call in re.findall(r"(?:^|[ /])hunyuan ([^&\n]+)", block.text, re.MULTILINE)
+    ]
+    in_text = [call for page in PAGES for call in re.findall(r"`hunyuan ([^`\n]+)`", FENCE.sub("", page.read_text()))]
+    return sorted({*in_blocks, *in_text})
+
+
+@pytest.mark.parametrize("call", _commands())
+def test_a_command_on_a_page_exists_with_its_options(call: str) -> None:
+    """Whoever copies a command from a page gets no usage error."""
+    command: click.Command = hunyuan
+    context = click.Context(hunyuan, **hunyuan.context_settings)
+    arguments = shlex.split(call)
+    while isinstance(command, click.Group):
+        named = command.get_command(context, arguments.pop(0))
+        assert named, call
+        command, context = named, click.Context(named, context)
+
+    command.make_parser(context).parse_args(arguments)
+
+
+async def test_the_command_line_page_is_current(environment: Mapping[str, str]) -> None:
+    """The reference of the command line holds every help text as it is."""
+    script = "docs/cli_page.py"
+
+    code, current, errors = await _run(sys.executable, script, folder=ROOT, environment=environment)
+
+    assert (code, errors) == (0, "")
+    assert (DOCS / "reference/cli.md").read_text() == current, f"run: python {script} > docs/reference/cli.md"
+
+
+def _section(page: str, heading: str) -> str:
+    content = (DOCS / "reference" / page).read_text()
+    return content.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The cells of every table row, without the code marks."""
+    lines = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip(" `") for cell in line] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "settings"),
+    [
+        ("settings.md", "Client", Client),
+        ("settings.md", "Limits", Limits),
+        ("settings.md", "Timeouts", Timeouts),
+        ("settings.md", "Polling", Polling),
+        ("settings.md", "Service", Service),
+        ("emulator.md", "Settings", EmulatorSettings),
+    ],
+)
+def test_every_setting_is_listed_with_its_default(page: str, heading: str, settings: type[attrs.AttrsInstance]) -> None:
+    """The tables of settings hold every field, in order, and its default where that is a plain value."""
+    rows = _rows(_section(page, heading))
+    fields = [field for field in attrs.fields(settings) if field.init]
+    assert [row[0] for row in rows] == [field.name for field in fields]
+
+    for (_, shown, *_), field in zip(rows, fields, strict=True):
+        default = field.default
+        match default:
+            case (str() as only,):
+                assert shown == only
+            case None | bool() | int() | str():
+                assert shown == str(default)
+            case float() if default < float("inf"):
+                assert shown == str(default)
+
+
+def test_every_error_is_listed_as_it_is() -> None:
+    """The table of errors holds every kind, and every class with what it says by default."""
+    rows = {tuple(row[:4]) for row in _rows(_section("errors.md", "Kinds"))}
+    classes = {
+        error
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.HunyuanError) and error is not errors.HunyuanError
+    }
+
+    assert {kind for _, kind, _, _ in rows} == set(get_args(errors.Kind))
+    assert {(e.__name__, e.default_kind, e.default_charged, e.default_retry) for e in classes} <= rows
+
+
+def test_every_exit_code_is_listed() -> None:
+    """The table of exit codes holds all of them and no other."""
+    listed = re.findall(r"^\| (\d+)(?: \+ n)? \|", _section("errors.md", "Exit codes"), re.MULTILINE)
+
+    assert [int(code) for code in listed] == [*Exit]
+
+
+def test_every_field_and_status_of_the_results_is_listed() -> None:
+    """The page about results.jsonl holds its fields and the statuses, in order."""
+    tables = (DOCS / "reference/results.md").read_text().split("| `status` | Means |")
+    fields, statuses = ([row[0] for row in _rows(table)] for table in tables)
+
+    assert fields == [*ResultLine.__annotations__]
+    assert statuses == [*get_args(Status)]
+
+
+def test_every_public_name_is_in_the_api_page() -> None:
+    """The API page shows every name that the package exports."""
+    content = (DOCS / "reference/api.md").read_text()
+    shown = set(re.findall(r"^::: hunyuan_async\.(\w+)$", content, re.MULTILINE))
+
+    assert set(hunyuan_async.__all__) - {"__version__"} <= shown
+    assert "`hunyuan_async.__version__`" in content
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of ours, and to a heading in it, resolves."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.is_file() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+
+    assert not broken
