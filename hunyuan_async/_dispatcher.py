@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from copy import copy
 
-from hunyuan_async._core.dispatch import Dispatch, Look, Refuse, Send, Ticket, Wait
+from hunyuan_async._core.dispatch import Dispatch, Look, OverBudget, Send, Ticket, Wait
 from hunyuan_async.errors import BudgetExceeded, HunyuanError
 
 PERMITS_A_TURN = 32  # then other asyncio tasks get the loop
@@ -98,7 +98,7 @@ class Dispatcher:
             else:
                 await asyncio.sleep(0)
 
-    def _act(self, decision: Send | Look | Refuse) -> None:
+    def _act(self, decision: Send | Look | OverBudget) -> None:
         match decision:
             case Send(ticket):
                 turn = self._turns.get(ticket)
@@ -106,11 +106,12 @@ class Dispatcher:
                     self._give_back(ticket)
                 else:
                     turn.set_result(None)
-            case Refuse(ticket):
+            case OverBudget(ticket):
                 budget = self.dispatch.budget
                 error = BudgetExceeded(
                     f"The limit of {budget.limit} credits leaves no room for {ticket.credits} more: "
-                    f"{budget.spent} spent, {budget.reserved} reserved, {budget.at_risk} at risk. Nothing was sent."
+                    f"{budget.spent} spent, {budget.reserved} reserved, {budget.at_risk} at risk. Nothing was sent. "
+                    "Make a client with a higher max_credits to go on."
                 )
                 turn = self._turns.get(ticket)
                 if turn and not turn.done():

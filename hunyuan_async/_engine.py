@@ -46,6 +46,7 @@ from hunyuan_async.settings import Service, Timeouts
 from hunyuan_async.transport import Transport
 
 CLOSED = "The client was closed"
+UNCLAIMED_KEPT = 1000  # whose caller went away; the oldest are forgotten, their ids were logged
 LEFT = "task %s is paid, and the client closed before it was done with it; attach to it by its id"
 
 
@@ -87,10 +88,14 @@ class Engine:
             BudgetExceeded: The limit on credits is spent.
             HunyuanError: Whatever the whole queue was turned away with, for example a refused key.
         """
-        if self.closing:
-            raise NotSent(f"{CLOSED}; nothing was sent. Make a new one.")
         ticket = Ticket(item.credits)
-        await self._dispatcher.permit(ticket)
+        try:
+            if self.closing:
+                raise NotSent(f"{CLOSED}; nothing was sent. Make a new one.")
+            await self._dispatcher.permit(ticket)
+        except HunyuanError as error:
+            self._tally.ended_badly(item.id, error, finished=False)
+            raise
         if self.closing:
             self._dispatch.give_back(ticket)
             raise _left_at_closing(item)
@@ -130,13 +135,15 @@ class Engine:
         finally:
             del self._acceptance[item]
 
-    def let_go(self, item: Item, running: asyncio.Task[Outcome]) -> None:
+    def disown(self, item: Item, running: asyncio.Task[Outcome]) -> None:
         """Note that nobody waits for a run any more: it is stopped if it costs nothing yet, else it goes on."""
         self.withdraw(item, running)
         if item.task_id is not None:
             log.info(UNCLAIMED, item.task_id)
         if item.task_id is not None or running in self.running:
             self.unclaimed[running] = item
+            if len(self.unclaimed) > UNCLAIMED_KEPT:
+                self.unclaimed.pop(next(iter(self.unclaimed)))
 
     def withdraw(self, item: Item, running: asyncio.Task[Outcome]) -> None:
         """Let a run stop, unless it has cost something; what has been sent is not sent again."""
@@ -196,7 +203,7 @@ class Engine:
                 verdict = await self._confirm(verdict)
         except BaseException:
             if item.state is State.SENDING:
-                self._dispatch.lost(ticket)
+                self._dispatch.unanswered(ticket)
                 await self._take(item, Step.LOSE_ANSWER)
             else:
                 self._dispatch.give_back(ticket)
@@ -275,7 +282,7 @@ class Engine:
 
     async def _refuse(self, item: Item, ticket: Ticket, error: HunyuanError) -> None:
         if isinstance(error, SubmitUnknown):
-            self._dispatch.lost(ticket)
+            self._dispatch.unanswered(ticket)
             await self._take(item, Step.LOSE_ANSWER)
         else:
             self._dispatch.give_back(ticket)

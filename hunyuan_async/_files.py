@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from hunyuan_async._core.image_bytes import ImageFacts, read_image
-from hunyuan_async.errors import DownloadFailed, InvalidRequest
+from hunyuan_async.errors import DownloadFailed
 from hunyuan_async.models import SavedImage
 
 
@@ -56,8 +56,8 @@ class ImageFile:
         It waits for the disk: call it in a thread. Whatever fails, nothing is left behind.
 
         Raises:
-            DownloadFailed: The bytes are no whole image, or the system refused.
-            InvalidRequest: The file exists already and may not be replaced.
+            DownloadFailed: The bytes are no whole image, the file exists and may not be replaced, or the system
+                refused.
         """
         try:
             with _system_errors_named(self._path):
@@ -95,7 +95,9 @@ class ImageFile:
         if self._overwrite:
             self._temporary.replace(path)
         elif not _link(self._temporary, path):
-            raise InvalidRequest(f"{path} exists already.")
+            raise DownloadFailed(
+                f"{path} exists already: choose another name, or allow it to be replaced.", retry="after_change"
+            )
         _sync_directory(path.parent)
 
 

@@ -11,6 +11,7 @@ import attrs
 
 from hunyuan_async._core.dispatch import Dispatch
 from hunyuan_async._core.replies import NoReply, Reply
+from hunyuan_async._core.retry import retry_after
 from hunyuan_async._core.watch import KeepWaiting
 from hunyuan_async.errors import HunyuanError
 from hunyuan_async.models import TaskStatus
@@ -73,10 +74,13 @@ class Poller:
         sent_at = self._now()
         seen = await self._transport.poll(watched.task_id) if watched else NoReply("nobody waits", sent=False)
         now = self._now()
-        pause = self._dispatch.looked(seen, now=now, sent_at=sent_at, jitter=random.random())  # noqa: S311 - spreads load
+        verdict = watched.judge(seen, now) if watched else KeepWaiting(status=None)
+        jitter = random.random()  # noqa: S311 - spreads load, hides nothing
+        status = 200 if isinstance(verdict, TaskStatus) else verdict.status
+        after = retry_after(seen.headers) if isinstance(seen, Reply) else None
+        pause = self._dispatch.looked(status, after, now=now, sent_at=sent_at, jitter=jitter)
         if watched is None or watched.verdict.done():
             return
-        verdict = watched.judge(seen, now)
         schedule = self._dispatch.schedule
         match verdict:
             case KeepWaiting(delay=None):

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from hunyuan_async._core.fetching import judge_fetch, retry_delay
+from hunyuan_async._core.image_bytes import EXTENSIONS
 from hunyuan_async._files import ImageFile
 from hunyuan_async.errors import DownloadFailed
 from hunyuan_async.models import SavedImage, TaskStatus
@@ -31,6 +32,14 @@ class Target:
     path: Path
     exact: bool = False
     overwrite: bool = False
+
+    @property
+    def taken(self) -> bool:
+        """Whether a file stands there that may not be replaced."""
+        if self.overwrite:
+            return False
+        paths = [self.path] if self.exact else [self.path.with_name(f"{self.path.name}.{kind}") for kind in EXTENSIONS]
+        return any(path.exists() for path in paths)
 
     def numbered(self, number: int) -> Target:
         """Return the target of a task's image *number*, counted from 1: "x", "x.2", "x.3"."""
@@ -56,7 +65,6 @@ class Saver:
 
         Raises:
             DownloadFailed: An image could not be fetched or saved, or its address has expired for good.
-            InvalidRequest: The file exists and may not be replaced.
         """
         saved: list[SavedImage] = []
         async with self._places:

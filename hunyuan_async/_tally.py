@@ -65,7 +65,8 @@ class Tally:
 
     def downloaded(self, item_id: str, task_id: str, files: tuple[SavedImage, ...]) -> None:
         """An item's images are on disk."""
-        self._tell(Downloaded(when=utc_now(), id=item_id, task_id=task_id, files=files))
+        without_urls = tuple(attrs.evolve(file, url="") for file in files)
+        self._tell(Downloaded(when=utc_now(), id=item_id, task_id=task_id, files=without_urls))
 
     def ended_badly(self, item_id: str, error: HunyuanError, *, finished: bool) -> None:
         """An item ended with an error; *finished* if its task had finished well before."""

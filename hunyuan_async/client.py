@@ -115,7 +115,7 @@ class Client:
         try:
             await engine.accepted(item, task.running)
         except asyncio.CancelledError:
-            engine.let_go(item, task.running)
+            engine.disown(item, task.running)
             raise
         if item.task_id is None:
             unwrap(task.running.result())
@@ -155,6 +155,8 @@ class Client:
             save_to: A folder to save the images in, named after the requests' ids; or a function that gives each
                 request's path without the extension, which follows from the image.
         """
+        if window is not None and window < 1:
+            raise InvalidRequest(f"window must be at least 1, got {window!r}")
         return OutcomeStream(
             self._bound(),
             requests,
@@ -177,7 +179,6 @@ class Client:
 
         Raises:
             DownloadFailed: It could not be fetched or saved; `expired` if its address no longer works.
-            InvalidRequest: A file of that name exists.
         """
         target = _target_at(Path(path), result.task_id, overwrite, folder=os.fspath(path).endswith(os.sep))
         return await self._bound().save(TaskStatus(result.task_id, TaskState.COMPLETED, result.urls), target)
@@ -188,7 +189,7 @@ class Client:
         if self._engine is None:
             return []
         unclaimed = self._engine.unclaimed.items()
-        return [GenerationTask(item, running) for running, item in unclaimed if item.task_id is not None]
+        return [GenerationTask(item, running) for running, item in unclaimed if item.task_id and item.withdrawn]
 
     def statistics(self) -> Statistics:
         """Take a snapshot of the work."""
@@ -197,8 +198,8 @@ class Client:
     async def aclose(self) -> None:
         """Stop, and release everything.
 
-        Answers to requests already sent are waited for, 30 s at most; images are not. Paid tasks can be attached to
-        again by their ids, which are logged.
+        Answers to requests already sent are waited for, as long as `Timeouts.close` says; images are not. Paid tasks
+        can be attached to again by their ids, which are logged.
         """
         self._check_home()
         self._closed = True
@@ -224,7 +225,7 @@ class Client:
                 return await task
         except asyncio.CancelledError:
             if task:
-                engine.let_go(item, task.running)
+                engine.disown(item, task.running)
             raise
         except TimeoutError:
             if not bound.expired():
@@ -271,7 +272,7 @@ def _with(request: str | ImageRequest, size: str | None, seed: int | None) -> Im
 
 def _target_at(path: Path, name: str, overwrite: bool, *, folder: bool) -> Target:
     if folder or path.is_dir():
-        return Target(path / name, overwrite=overwrite)
+        return Target(path / safe_name(name or "image", name), overwrite=overwrite)
     return Target(path, exact=True, overwrite=overwrite)
 
 
@@ -290,9 +291,11 @@ def _late(item: Item, task: GenerationTask | None, engine: Engine) -> HunyuanErr
     """Return the error for a wait that was bounded by the caller, with the handle that goes on."""
     if task is None or item.state is State.PLANNED:
         if task:
-            engine.let_go(item, task.running)
-        return NotSent("Its turn to be sent did not come in time; nothing was sent.")
-    engine.let_go(item, task.running)
+            engine.disown(item, task.running)
+        return NotSent(
+            "Its turn to be sent did not come in time; nothing was sent. Give it longer, or ask for fewer at once."
+        )
+    engine.disown(item, task.running)
     error = TaskTimedOut(
         f"The image was not finished in time; task {item.task_id} is paid and goes on. Await the error's `task`, or "
         "attach to it by its id."

@@ -54,7 +54,8 @@ class HunyuanError(Exception):
         kind: What happened, as one stable word for programs.
         message: The whole message, safe to print: text from outside is sanitised.
         charged: Whether the service charged for the item.
-        retry: Whether the same request may be sent again: as it is, after a change, or not at all.
+        retry: Whether doing the same again can help: as it is, after a change, or not at all. For a finished image
+            that could not be saved it means fetching it again, never buying it again.
         task_id: The service's id of the task, if one was accepted.
         status: The HTTP status of the answer that led to the error.
         code: The service's own error code, as text.

@@ -20,7 +20,7 @@ class Event:
 
     Attributes:
         when: The wall-clock time, in UTC.
-        id: The item's own id; None if it concerns the whole client.
+        id: The item's own id; None if it concerns the whole client, and for looks, which know the task's id alone.
     """
 
     when: datetime
@@ -58,7 +58,7 @@ class Completed(Event):
 
 @attrs.frozen(kw_only=True)
 class Downloaded(Event):
-    """An item's images are on disk."""
+    """An item's images are on disk; the addresses that they came from are left out."""
 
     task_id: str
     files: tuple[SavedImage, ...]

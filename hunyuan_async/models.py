@@ -157,7 +157,7 @@ class Outcome:
 
 @attrs.frozen
 class Statistics:
-    """A snapshot of a client at work; all counts are of images.
+    """A snapshot of a client at work.
 
     Attributes:
         waiting: Requests that wait for their turn to be sent.
@@ -165,7 +165,7 @@ class Statistics:
         slots: How many may be in flight at once now.
         saving: Finished, and not yet on disk.
         succeeded: Finished at the service.
-        failed: Refused or failed.
+        failed: Items that ended without an image: not sent, refused, failed or no longer waited for.
         unknown: Sent, and no answer tells what became of them.
         credits_spent: For accepted tasks.
         credits_reserved: For submits whose answer is awaited.

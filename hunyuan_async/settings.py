@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
+
+from hunyuan_async.errors import InvalidRequest
+
+
+def _at_least(least: float, *, exclusive: bool = False) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    """A check for a number that must not be below *least*, nor equal to it if that is *exclusive*; None passes."""
+
+    def check(owner: object, field: attrs.Attribute[Any], value: float | None) -> None:
+        if value is not None and not (value > least if exclusive else value >= least):
+            bound = "above" if exclusive else "at least"
+            raise InvalidRequest(f"{type(owner).__name__}.{field.name} must be {bound} {least}, got {value!r}")
+
+    return check
+
+
+_ABOVE_ZERO = _at_least(0, exclusive=True)
 
 
 class ApiKey(str):
@@ -114,11 +131,11 @@ class Limits:
         unsaved: No submit leaves while more finished images than this wait to be fetched: their addresses expire.
     """
 
-    rate: float | None = None
-    burst: int = 1
-    in_flight: int | None = None
-    downloads: int = 8
-    unsaved: int = 200
+    rate: float | None = attrs.field(default=None, validator=_ABOVE_ZERO)
+    burst: int = attrs.field(default=1, validator=_at_least(1))
+    in_flight: int | None = attrs.field(default=None, validator=_at_least(1))
+    downloads: int = attrs.field(default=8, validator=_at_least(1))
+    unsaved: int = attrs.field(default=200, validator=_at_least(0))
 
 
 @attrs.frozen
@@ -134,12 +151,12 @@ class Timeouts:
         close: For answers to submits already sent, when the client closes.
     """
 
-    task: float = 1800.0
-    trouble: float = 600.0
-    submit: float = 180.0
-    poll: float = 30.0
-    download: float = 300.0
-    close: float = 30.0
+    task: float = attrs.field(default=1800.0, validator=_ABOVE_ZERO)
+    trouble: float = attrs.field(default=600.0, validator=_ABOVE_ZERO)
+    submit: float = attrs.field(default=180.0, validator=_ABOVE_ZERO)
+    poll: float = attrs.field(default=30.0, validator=_ABOVE_ZERO)
+    download: float = attrs.field(default=300.0, validator=_ABOVE_ZERO)
+    close: float = attrs.field(default=30.0, validator=_ABOVE_ZERO)
 
 
 @attrs.frozen
@@ -151,8 +168,8 @@ class Polling:
         max_gap: Between two looks at one task, at most.
     """
 
-    min_gap: float = 0.25
-    max_gap: float = 10.0
+    min_gap: float = attrs.field(default=0.25, validator=_ABOVE_ZERO)
+    max_gap: float = attrs.field(default=10.0, validator=_ABOVE_ZERO)
 
 
 UNLIMITED = Limits(rate=math.inf)

@@ -122,6 +122,10 @@ class OutcomeStream:
         await self._places.acquire()
         try:
             item = self._plan(request)
+            assert item.request is not None
+            target = self._target(item.request) if self._target else None
+            if target and target.taken:
+                raise InvalidRequest(f"{target.path} exists already; nothing was sent. Choose another folder or id.")
             ticket = await self._engine.admit(item)
         except HunyuanError as error:
             if isinstance(error, FATAL) or self._engine.closing:
@@ -130,8 +134,7 @@ class OutcomeStream:
             self._ended[number] = Outcome(_as_request(request), error=error)
             self._changed.set()
             return
-        assert item.request is not None
-        running = self._engine.start(item, ticket, self._target(item.request) if self._target else None)
+        running = self._engine.start(item, ticket, target)
         self._waiting[number] = GenerationTask(item, running)
         running.add_done_callback(partial(self._collect, number))
 
@@ -161,7 +164,7 @@ class OutcomeStream:
         await asyncio.wait([feeding])
         for task in self._waiting.values():
             if task:
-                self._engine.let_go(task.item, task.running)
+                self._engine.disown(task.item, task.running)
 
 
 def _as_request(request: str | ImageRequest) -> ImageRequest:

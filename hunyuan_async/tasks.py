@@ -43,16 +43,17 @@ class GenerationTask:
             TaskFailed, ContentRefused, TaskTimedOut, TaskLost, AuthError: How it ended instead.
         """
         outcome = await asyncio.shield(self.running)
+        self.item.withdrawn = False
         return unwrap(outcome)
 
     def __await__(self) -> Generator[object, None, ImageResult]:
         return self.result().__await__()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, GenerationTask) and self.id == other.id
+        return isinstance(other, GenerationTask) and self.running is other.running
 
     def __hash__(self) -> int:
-        return hash(self.id)
+        return hash(self.running)
 
     def __repr__(self) -> str:
         return f"<GenerationTask {self.id!r} {self.item.state.value}>"

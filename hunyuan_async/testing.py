@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import selectors
 from collections.abc import AsyncIterator, Callable
 
@@ -137,6 +138,9 @@ class ScriptedTransport:
         return asyncio.get_running_loop().time()
 
 
+CLOCK_RESOLUTION = 1e-9  # seconds; of asyncio's own clock
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Lets time jump to the next timer as soon as nothing else can happen."""
 
@@ -151,7 +155,9 @@ class _JumpingSelector(selectors.DefaultSelector):
             if not ready:
                 raise RuntimeError("everything waits, and no timer is set: this would hang for ever")
             return ready
-        self.now += max(timeout, 1e-9)
+        self.now += timeout
+        if self.now + CLOCK_RESOLUTION == self.now:  # the loop would never find a timer due that is due exactly now
+            self.now = math.nextafter(self.now, math.inf)
         return ready
 
 

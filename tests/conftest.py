@@ -18,6 +18,8 @@ from aioresponses import aioresponses as mock_sessions
 from hunyuan_async._http.transport import AiohttpTransport
 from hunyuan_async.settings import API_IN_ONE, ApiKey, Limits, Timeouts
 
+pytest_plugins = ["hunyuan_async.testing"]
+
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Serve = Callable[..., Awaitable[tuple[str, asyncio.Queue[bytes]]]]
 MakeTransport = Callable[..., AiohttpTransport]

@@ -36,7 +36,8 @@ FLOORS = (
 NEIGHBOURS = {
     "errors": {"models"},
     "events": {"errors", "models"},
-    "_core.dispatch": {"_core.budget", "_core.pacing", "_core.polling", "_core.replies", "_core.retry", "_core.slots"},
+    "settings": {"errors"},
+    "_core.dispatch": {"_core.budget", "_core.pacing", "_core.polling", "_core.retry", "_core.slots"},
     "_core.fetching": {"_core.replies"},
     "_core.requests": {"_core.image_urls", "_core.text"},
     "_core.retry": {"_core.replies", "_core.text", "_core.wire"},

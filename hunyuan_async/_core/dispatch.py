@@ -14,8 +14,7 @@ import attrs
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
-from hunyuan_async._core.replies import NoReply, Reply
-from hunyuan_async._core.retry import TryAgain, retry_after
+from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
 
 MAX_POLLS_OUT = 64  # requests; more would only wait in the connection pool
@@ -49,7 +48,7 @@ class Look:
 
 
 @attrs.frozen
-class Refuse:
+class OverBudget:
     """This submit can never go: the budget is spent."""
 
     ticket: Ticket
@@ -63,7 +62,7 @@ class Wait:
     reason: str | None = None
 
 
-Decision = Send | Look | Refuse | Wait
+Decision = Send | Look | OverBudget | Wait
 
 
 @attrs.define(eq=False)
@@ -106,7 +105,7 @@ class Dispatch:
         ticket = self._head()
         if ticket and not self.budget.may_fit(ticket.credits):
             self._queue.popleft()
-            return Refuse(ticket)
+            return OverBudget(ticket)
         due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
         obstacle = self._obstacle(ticket) if ticket else None
         ready_at = self.pacer.ready_at(now)
@@ -135,7 +134,7 @@ class Dispatch:
         self.slots.accepted()
         self.pacer.answered()
 
-    def lost(self, ticket: Ticket) -> None:
+    def unanswered(self, ticket: Ticket) -> None:
         """Note that nobody knows whether the service took the task."""
         self.slots.give_back()
         self.budget.risk(ticket.credits)
@@ -150,15 +149,18 @@ class Dispatch:
             return self.pacer.limited(now, sent_at, verdict.after, jitter)
         return self.pacer.pause(now, sent_at, verdict.error.message, verdict.after, jitter)
 
-    def looked(self, seen: Reply | NoReply, *, now: float, sent_at: float, jitter: float) -> float | None:
-        """Learn from the answer to a `Look`, and return the pause in seconds that it leads to, if any."""
+    def looked(
+        self, status: int | None, after: float | None, *, now: float, sent_at: float, jitter: float
+    ) -> float | None:
+        """Learn from the answer to a `Look`, and return the pause in seconds that it leads to, if any.
+
+        *status* is None if there was no answer; *after* is how many seconds it asked us to wait.
+        """
         self.polls_out -= 1
-        if isinstance(seen, NoReply):
-            return None
-        if seen.status == 429:
+        if status == 429:
             self.slots.poll_limited()
-            return self.pacer.limited(now, sent_at, retry_after(seen.headers), jitter)
-        if seen.status < 500:
+            return self.pacer.limited(now, sent_at, after, jitter)
+        if status is not None and status < 500:
             self.pacer.answered()
             self.slots.poll_answered()
         return None

@@ -21,7 +21,8 @@ def judge_fetch(seen: Fetched | NoReply) -> DownloadFailed | None:
         return None
     if seen.status in GONE:
         return DownloadFailed(
-            f"The image's address has expired (HTTP {seen.status}). It was paid; it is not bought again by itself.",
+            f"The image's address has expired (HTTP {seen.status}). It was paid, and is not bought again by itself; "
+            "attach to the task by its id for a fresh address.",
             kind="expired",
             status=seen.status,
         )

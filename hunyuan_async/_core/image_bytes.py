@@ -14,6 +14,9 @@ _JPEG_SCAN = 0xDA
 _JPEG_FILL = 0xFF
 
 
+EXTENSIONS = ("png", "jpg", "webp", "gif")
+
+
 @attrs.frozen
 class ImageFacts:
     """What an image's bytes show.

@@ -14,7 +14,7 @@ class Reply:
     Attributes:
         status: The HTTP status.
         body: The decoded body, capped; what came of it, if `complete` is false.
-        headers: By lower-case name; only those that a rule or a bug report needs.
+        headers: By lower-case name; only those that a rule reads or a bug report needs.
         complete: Whether the body arrived whole.
     """
 

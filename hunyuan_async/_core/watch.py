@@ -37,10 +37,12 @@ class KeepWaiting:
 
     Attributes:
         delay: Seconds until the next look, if this one taught nothing; None leaves it to the schedule.
+        status: The answer's status, by HTTP or by its envelope; None for no answer.
         unknown_word: A status word that we do not know and take for "still running".
     """
 
     delay: float | None = None
+    status: int | None = 200
     unknown_word: str | None = None
 
 
@@ -108,10 +110,7 @@ class Watch:
         """Decide what to do after a look."""
         answer = read_answer(seen.body, ignore_urls=self.own_images) if isinstance(seen, Reply) else None
         status = _status(seen, answer, self.task_id) if isinstance(seen, Reply) else None
-        if status:
-            verdict = self._judge_status(status, answer.unknown_word if answer else None)
-        else:
-            verdict = self._judge_failure(seen, answer, now)
+        verdict = self._judge_status(status, answer) if status and answer else self._judge_failure(seen, answer, now)
         if isinstance(verdict, KeepWaiting) and now >= self.deadline_at:
             return TaskTimedOut(
                 f"Task {self.task_id} was not finished in time; it is paid and may still finish. "
@@ -120,16 +119,16 @@ class Watch:
             )
         return verdict
 
-    def _judge_status(self, status: TaskStatus, unknown_word: str | None) -> KeepWaiting | TaskStatus | HunyuanError:
+    def _judge_status(self, status: TaskStatus, answer: Answer) -> KeepWaiting | TaskStatus | HunyuanError:
         self._failures = self._misses = self._denials = 0
         if status.state is TaskState.FAILED:
-            return self._failure(status)
+            return self._failure(status, answer)
         if status.state is TaskState.COMPLETED:
             return status if status.urls else self._without_link()
-        return KeepWaiting(unknown_word=unknown_word)
+        return KeepWaiting(unknown_word=answer.unknown_word)
 
     def _judge_failure(self, seen: Reply | NoReply, answer: Answer | None, now: float) -> KeepWaiting | HunyuanError:
-        code = status_of(seen, answer) if isinstance(seen, Reply) else 0
+        code = status_of(seen, answer) if isinstance(seen, Reply) else None
         if code == 404 and now >= self.grace_until:
             return self._missing(now)
         if code in {401, 403}:
@@ -143,7 +142,7 @@ class Watch:
                     status=code,
                 )
         self._failures += 1
-        return KeepWaiting(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failures - 1, 16)))
+        return KeepWaiting(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(self._failures - 1, 16)), code)
 
     def _missing(self, now: float) -> KeepWaiting | HunyuanError:
         if self._misses == 0:
@@ -151,11 +150,12 @@ class Watch:
         self._misses += 1
         if self._misses >= MISSES and now - self._missing_since >= MISSING_FOR:
             return TaskLost(
-                f"The service says that it does not know task {self.task_id} (HTTP 404, {self._misses} times).",
+                f"The service says that it does not know task {self.task_id} (HTTP 404, {self._misses} times). "
+                "Ask its support before making the image again.",
                 task_id=self.task_id,
                 status=404,
             )
-        return KeepWaiting(MISSING_GAP)
+        return KeepWaiting(MISSING_GAP, 404)
 
     def _without_link(self) -> KeepWaiting | HunyuanError:
         self._linkless += 1
@@ -168,10 +168,9 @@ class Watch:
             )
         return KeepWaiting(LINKLESS_DELAY * 2.0 ** (self._linkless - 1))
 
-    def _failure(self, status: TaskStatus) -> HunyuanError:
-        said = ServiceError(message=status.message, code=status.code)
+    def _failure(self, status: TaskStatus, answer: Answer) -> HunyuanError:
         why = status.message or "the service gives no reason"
-        if mentions(said, self.service.refusal_words):
+        if mentions(answer.error, self.service.refusal_words):
             return ContentRefused(
                 f"The content policy stopped task {self.task_id}: {why}.",
                 task_id=self.task_id,

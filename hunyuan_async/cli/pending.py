@@ -19,10 +19,14 @@ def write_pending(out_dir: Path, items: Sequence[BatchItem]) -> Path:
     """Write the rows of *items* with their ids and everything else they had; return the file's path."""
     path = out_dir / FILE_NAME
     path.touch(0o600)
-    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        for item in items:
-            asked = attrs.asdict(item.request, filter=attrs.filters.exclude("model", "extra"))
-            file.write(json.dumps({**item.input, **asked}, ensure_ascii=False) + "\n")
+    try:
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            for item in items:
+                asked = attrs.asdict(item.request, filter=attrs.filters.exclude("model", "extra"))
+                file.write(json.dumps({**item.input, **asked}, ensure_ascii=False) + "\n")
+    except OSError:
+        path.unlink()  # a part of it would make a part of the images
+        raise
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -92,9 +93,8 @@ destination_options = option_group(
 async def make_image(connection: Connection, request: ImageRequest, destination: Destination) -> int:
     """Make one image, saying on stderr what goes on; return the exit code."""
     destination.check()
-    paid: list[str] = []  # also of a task whose acceptance comes after Ctrl-C
+    paid: list[str] = []  # also of a task that is accepted after Ctrl-C
     view = waiting_view()
-    progress = Progress(request.prompt, 1)
 
     def happened(event: Event) -> None:
         view.happened(event)
@@ -103,12 +103,8 @@ async def make_image(connection: Connection, request: ImageRequest, destination:
 
     try:
         async with open_client(connection, on_event=happened) as client:
-            progress.statistics = client.statistics
-            with shown(progress, view):
-                task = await client.submit(request)
-                assert task.request is not None
-                say(f"task {task.id}, seed {task.request.seed}, {price_text()}")
-                result = await task
+            with shown(Progress(request.prompt, 1, client.statistics), view):
+                result = await _made(client, request)
             await destination.save(client, result)
     except BaseException as error:
         lost = isinstance(error, HunyuanError) and end_status(error) != "submitted"
@@ -116,6 +112,18 @@ async def make_image(connection: Connection, request: ImageRequest, destination:
             say(f"It is paid. Fetch it with: {fetch_command(paid[0], connection, destination)}")
         raise
     return Exit.DONE
+
+
+async def _made(client: Client, request: ImageRequest) -> ImageResult:
+    try:
+        task = await client.submit(request)
+    except asyncio.CancelledError:
+        if client.statistics().credits_reserved:
+            say("Interrupted: waiting for the answer to the request already sent.")
+        raise
+    assert task.request is not None
+    say(f"task {task.id}, seed {task.request.seed}, {price_text()}")
+    return await task
 
 
 def waiting_view() -> View:

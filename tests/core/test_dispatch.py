@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hunyuan_async._core.budget import Budget
-from hunyuan_async._core.dispatch import MAX_POLLS_OUT, Decision, Dispatch, Look, Refuse, Send, Ticket, Wait
+from hunyuan_async._core.dispatch import MAX_POLLS_OUT, Decision, Dispatch, Look, OverBudget, Send, Ticket, Wait
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
-from hunyuan_async._core.replies import NoReply, Reply
 from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
 from hunyuan_async.errors import NotSent, RateLimited, ServiceUnavailable
@@ -21,7 +20,6 @@ from hunyuan_async.settings import Polling
 
 LIMITED = TryAgain(RateLimited("slow down"), limited=True)
 DOWN = TryAgain(ServiceUnavailable("down for repair"))
-RUNNING = Reply(200, b'{"status": "running"}')
 
 
 def dispatching(
@@ -49,13 +47,8 @@ def decisions(dispatch: Dispatch, now: float) -> list[Decision]:
     return made
 
 
-def test_nothing_to_do_is_an_endless_wait_without_a_reason() -> None:
-    """Only a change can end it."""
-    assert dispatching().next(1.0) == Wait(math.inf, None)
-
-
 def test_submits_go_in_order() -> None:
-    """Each takes its slot and its credits with it."""
+    """Each takes its slot and its credits with it; then only a change can end the wait."""
     first, second = queue = tickets(2)
     dispatch = dispatching(tickets=queue)
 
@@ -134,7 +127,7 @@ def test_only_so_many_looks_are_out_at_once() -> None:
     dispatch.ask(*queue)
     assert dispatch.next(0.0) == Send(ticket)
 
-    dispatch.looked(RUNNING, now=0.0, sent_at=0.0, jitter=0.0)
+    dispatch.looked(200, None, now=0.0, sent_at=0.0, jitter=0.0)
 
     assert dispatch.next(0.0) == Look(MAX_POLLS_OUT)
 
@@ -177,28 +170,30 @@ def test_what_can_never_fit_the_budget_is_refused() -> None:
     dispatch.accepted(first)
     dispatch.pacer.pause(0.0, 0.0, "no connection", 9.0, 0.0)
 
-    assert dispatch.next(0.0) == Refuse(large)
+    assert dispatch.next(0.0) == OverBudget(large)
     assert dispatch.next(9.0) == Send(last)
 
 
 @pytest.mark.parametrize(
-    ("end", "slots", "budget"),
+    ("end", "slots", "budget", "setbacks"),
     [
-        ("give_back", 0, Budget(100)),
-        ("accepted", 1, Budget(100, spent=25)),
-        ("lost", 0, Budget(100, at_risk=25)),
+        ("give_back", 0, Budget(100), 1),
+        ("accepted", 1, Budget(100, spent=25), 0),
+        ("unanswered", 0, Budget(100, at_risk=25), 1),
     ],
 )
-def test_where_slot_and_credits_go(end: str, slots: int, budget: Budget) -> None:
-    """An accepted task keeps its slot, an unknown outcome keeps its credits."""
+def test_where_slot_and_credits_go(end: str, slots: int, budget: Budget, setbacks: int) -> None:
+    """An accepted task keeps its slot and shows that all is well, an unknown outcome keeps its credits."""
     (ticket,) = queue = tickets(1)
     dispatch = dispatching(credits=100, tickets=queue)
     dispatch.next(0.0)
+    dispatch.pacer.setbacks = 1
     assert (dispatch.slots.in_use, dispatch.budget) == (1, Budget(100, reserved=25))
 
-    {"give_back": dispatch.give_back, "accepted": dispatch.accepted, "lost": dispatch.lost}[end](ticket)
+    ends = {"give_back": dispatch.give_back, "accepted": dispatch.accepted, "unanswered": dispatch.unanswered}
+    ends[end](ticket)
 
-    assert (dispatch.slots.in_use, dispatch.budget) == (slots, budget)
+    assert (dispatch.slots.in_use, dispatch.budget, dispatch.pacer.setbacks) == (slots, budget, setbacks)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +202,7 @@ def test_where_slot_and_credits_go(end: str, slots: int, budget: Budget) -> None
         (LIMITED, 0.25, 7.0, "the service limits requests"),
         (TryAgain(RateLimited("slow down"), limited=True, after=9.0), 9.0, 7.0, "the service limits requests"),
         (DOWN, 0.25, 10.0, "down for repair"),
+        (TryAgain(ServiceUnavailable("down"), after=9.0), 9.0, 10.0, "down"),
         (TryAgain(NotSent("no route")), 0.25, 10.0, "no route"),
     ],
 )
@@ -232,7 +228,7 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
         dispatch.accepted(ticket)
     assert dispatch.put_off(queue[4], LIMITED, now=0.0, sent_at=0.0, jitter=0.0) == 0.25
     dispatch.polls_out = 1
-    dispatch.looked(RUNNING, now=1.0, sent_at=0.5, jitter=0.0)
+    dispatch.looked(200, None, now=1.0, sent_at=0.5, jitter=0.0)
     dispatch.pacer.rate = 10.0
 
     assert dispatch.put_off(queue[5], LIMITED, now=1.0, sent_at=0.5, jitter=0.0) is None
@@ -245,28 +241,29 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "pause", "rate"),
+    ("status", "after", "pause", "rate"),
     [
-        (RUNNING, None, 4.0),
-        (Reply(404), None, 4.0),
-        (Reply(200, b"<html>"), None, 4.0),
-        (Reply(500), None, 2.0),
-        (Reply(503, headers={"retry-after": "9"}), None, 2.0),
-        (NoReply("no route", sent=True), None, 2.0),
-        (Reply(429), 0.25, 1.4),
-        (Reply(429, headers={"retry-after": "9"}), 9.0, 1.4),
+        (200, None, None, 4.0),
+        (404, None, None, 4.0),
+        (500, None, None, 2.0),
+        (503, 9.0, None, 2.0),
+        (None, None, None, 2.0),
+        (429, None, 0.25, 1.4),
+        (429, 9.0, 9.0, 1.4),
     ],
 )
-def test_what_a_look_teaches_about_the_rate(seen: Reply | NoReply, pause: float | None, rate: float) -> None:
+def test_what_a_look_teaches_about_the_rate(
+    status: int | None, after: float | None, pause: float | None, rate: float
+) -> None:
     """A limit cuts it, an answer raises it, and trouble at the service is neither."""
     dispatch = dispatching()
     dispatch.pacer = Pacer(2.0, 4.0)
     dispatch.polls_out = 4
     for look in range(3):
-        assert dispatch.looked(RUNNING, now=0.0, sent_at=0.0, jitter=0.0) is None
+        assert dispatch.looked(200, None, now=0.0, sent_at=0.0, jitter=0.0) is None
         assert dispatch.polls_out == 3 - look
 
-    assert dispatch.looked(seen, now=0.0, sent_at=0.0, jitter=0.0) == pause
+    assert dispatch.looked(status, after, now=0.0, sent_at=0.0, jitter=0.0) == pause
     assert dispatch.pacer.rate == pytest.approx(rate)
     assert dispatch.polls_out == 0
 
@@ -281,28 +278,40 @@ def test_a_service_in_trouble_is_asked_less_and_less() -> None:
         assert dispatch.next(now) == Send(ticket)
         pauses.append(dispatch.put_off(ticket, DOWN, now=now, sent_at=now, jitter=0.0))
         dispatch.polls_out += 1
-        dispatch.looked(Reply(503), now=now, sent_at=now, jitter=0.0)
+        dispatch.looked(503, None, now=now, sent_at=now, jitter=0.0)
 
     assert pauses == [0.25, 0.5, 1.0]
 
 
-def test_a_limited_look_clears_the_task_limit() -> None:
-    """If looks are limited as well, the rate is the reason."""
-    queue = tickets(3)
+@pytest.mark.parametrize(
+    ("verdict", "looks", "accepted", "blamed"),
+    [
+        (LIMITED, [200], 0, True),
+        (LIMITED, [200], 1, False),
+        (LIMITED, [502], 0, False),
+        (LIMITED, [None], 0, False),
+        (LIMITED, [429, 200], 0, False),
+        (DOWN, [200], 0, False),
+    ],
+)
+def test_what_shows_a_task_limit(verdict: TryAgain, looks: list[int | None], accepted: int, blamed: bool) -> None:
+    """Two limited submits in a row, while looks are answered and none is limited."""
+    queue = tickets(4)
     dispatch = dispatching(tickets=queue)
-    assert len(decisions(dispatch, 0.0)) == 4
-    dispatch.put_off(queue[0], LIMITED, now=0.0, sent_at=0.0, jitter=0.0)
-    dispatch.polls_out = 2
-    for seen in (Reply(429), RUNNING):
-        dispatch.looked(seen, now=0.0, sent_at=0.0, jitter=0.0)
+    assert len(decisions(dispatch, 0.0)) == 5
+    dispatch.put_off(queue[0], verdict, now=0.0, sent_at=0.0, jitter=0.0)
+    for status in looks:
+        dispatch.looked(status, None, now=0.0, sent_at=0.0, jitter=0.0)
+    for ticket in queue[1 : 1 + accepted]:
+        dispatch.accepted(ticket)
+    dispatch.put_off(queue[2], LIMITED, now=0.0, sent_at=0.0, jitter=0.0)
 
-    assert dispatch.put_off(queue[1], LIMITED, now=0.0, sent_at=0.0, jitter=0.0) is not None
-    assert not dispatch.slots.found
+    assert dispatch.slots.found is blamed
 
 
 actions = st.lists(
     st.sampled_from(
-        ["ask", "again", "withdraw", "accepted", "limited", "down", "lost", "running", "finished", "silence"]
+        ["ask", "again", "withdraw", "accepted", "limited", "down", "unanswered", "running", "finished", "silence"]
     ),
     max_size=80,
 )
@@ -332,13 +341,11 @@ def test_whatever_happens(actions: list[str], rate: float, credits: int | None, 
                 dispatch.put_off(
                     sent.pop(0), LIMITED if action == "limited" else DOWN, now=now, sent_at=now, jitter=0.5
                 )
-            case "lost" if sent:
-                dispatch.lost(sent.pop(0))
+            case "unanswered" if sent:
+                dispatch.unanswered(sent.pop(0))
             case "running" | "finished" | "silence" if out:
                 key = out.pop(0)
-                dispatch.looked(
-                    NoReply("", sent=True) if action == "silence" else RUNNING, now=now, sent_at=now, jitter=0
-                )
+                dispatch.looked(None if action == "silence" else 200, None, now=now, sent_at=now, jitter=0)
                 if action == "finished":
                     dispatch.schedule.finished(key, now)
                     dispatch.slots.finished()
@@ -350,7 +357,7 @@ def test_whatever_happens(actions: list[str], rate: float, credits: int | None, 
                     asked.remove(ticket)
                     sent.append(ticket)
                     assert now >= dispatch.pacer.paused_until
-                case Refuse(ticket):
+                case OverBudget(ticket):
                     asked.remove(ticket)
                     assert credits is not None
                     assert dispatch.budget.spent + dispatch.budget.at_risk + 25 > credits

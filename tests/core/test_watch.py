@@ -183,8 +183,8 @@ def test_no_such_task_soon_after_acceptance_means_not_yet(seen: Reply) -> None:
     watch = watching()
 
     assert delays(watch, seen, 6) == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert watch.judge(seen, 59.9) == KeepWaiting(8.0)
-    assert watch.judge(seen, 60.0) == KeepWaiting(75.0)
+    assert watch.judge(seen, 59.9) == KeepWaiting(8.0, 404)
+    assert watch.judge(seen, 60.0) == KeepWaiting(75.0, 404)
 
 
 def test_no_such_task_five_times_over_five_minutes_is_a_loss() -> None:
@@ -280,3 +280,22 @@ def test_one_look_that_shows_the_task(seen: Reply) -> None:
     assert isinstance(status, TaskStatus)
     assert status == read_status(seen, TASK_ID)
     assert status.raw == seen.body
+
+
+def test_a_limit_in_the_envelope_of_a_good_answer_is_a_limit() -> None:
+    """Whoever paces must hear of it, however it is said."""
+    verdict = watching().judge(Reply(200, b'{"error": {"code": 429, "message": "slow down"}}'), 1.0)
+
+    assert isinstance(verdict, KeepWaiting)
+    assert verdict.status == 429
+
+
+def test_a_failure_of_a_content_policy_type_is_a_refusal() -> None:
+    """The type alone may say it; the same prompt would be paid for again in vain."""
+    error = {"code": "E5", "message": "generation stopped", "type": "content_policy_violation"}
+    body = {"data": {"task_id": TASK_ID, "status": "failed", "error": error}}
+
+    verdict = watching().judge(Reply(200, json.dumps(body).encode()), 1.0)
+
+    assert isinstance(verdict, ContentRefused)
+    assert verdict.retry == "after_change"

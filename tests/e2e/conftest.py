@@ -8,14 +8,29 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, TypedDict, cast
 
 import attrs
 import pytest
 
 from hunyuan_async.emulator import Emulator
+
+NOWHERE = "http://127.0.0.1:9/api/v1"  # no test may reach the real service, whatever it forgets
+
+
+class Line(TypedDict):
+    """What tests read of a line of results."""
+
+    id: str
+    status: str
+    request: Mapping[str, object]
+    input: Mapping[str, object]
+    images: list[Mapping[str, str | int]]
+    task_id: str
+    credits: int
+    error: Mapping[str, str] | None
 
 
 @attrs.frozen
@@ -42,88 +57,109 @@ class Command:
     """
 
     process: asyncio.subprocess.Process
-    _said: list[str] = attrs.field(factory=list)
+    _read: dict[str, list[bytes]] = attrs.field(factory=lambda: {"stdout": [], "stderr": []}, init=False)
 
-    async def says(self, text: str) -> str:
+    async def says(self, text: str) -> None:
         """Wait for a line on stderr that holds *text*."""
-        assert self.process.stderr is not None
-        while line := (await self.process.stderr.readline()).decode():
-            self._said.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"{text!r} is not in {self._said}")
+        await self._reads("stderr", text)
 
-    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Send a signal."""
+    async def prints(self, text: str, times: int = 1) -> None:
+        """Wait for so many lines on stdout that hold *text*."""
+        for _ in range(times):
+            await self._reads("stdout", text)
+
+    async def _reads(self, name: Literal["stdout", "stderr"], text: str) -> None:
+        stream = self.process.stdout if name == "stdout" else self.process.stderr
+        assert stream is not None
+        while line := await stream.readline():
+            self._read[name].append(line)
+            if text in line.decode():
+                return
+        raise AssertionError(f"{text!r} is not in {self._read}, and it said {(await self.ends()).stderr}")
+
+    def receives(self, number: signal.Signals) -> None:
+        """Send it a signal."""
         self.process.send_signal(number)
 
-    async def ended(self, stdin: bytes | None = None) -> Ended:
+    async def ends(self, stdin: bytes | None = None) -> Ended:
         """Wait for its end."""
-        stdout, rest = await self.process.communicate(stdin)
+        stdout, stderr = await self.process.communicate(stdin)
         assert self.process.returncode is not None
-        return Ended(self.process.returncode, stdout, "".join(self._said) + rest.decode())
+        stdout, stderr = b"".join([*self._read["stdout"], stdout]), b"".join([*self._read["stderr"], stderr])
+        return Ended(self.process.returncode, stdout, stderr.decode())
 
 
-class Start(Protocol):
-    """Starts `hunyuan` with arguments, in the test's own directory and with hardly any environment."""
+@attrs.define
+class CommandLine:
+    """Starts `hunyuan` in a directory of the test's own, with hardly any environment.
 
-    async def __call__(
-        self, *arguments: str | Path, of: Emulator | None = None, before: Callable[[], None] | None = None, **env: str
-    ) -> Command:
-        """Start it against the emulator *of* the test; *before* runs in the child."""
+    Attributes:
+        place: The directory.
+        environment: What every command gets.
+        emulator: The service that commands talk to.
+    """
+
+    place: Path
+    environment: dict[str, str]
+    emulator: Emulator | None = None
+    _started: list[asyncio.subprocess.Process] = attrs.field(factory=list, init=False)
+
+    def use(self, emulator: Emulator) -> None:
+        """Let commands talk to an emulator."""
+        self.emulator = emulator
+        self.environment |= {"HUNYUAN_BASE_URL": emulator.base_url, "HUNYUAN_API_KEY": emulator.api_key}
+
+    async def start(self, *arguments: str | Path, before: Callable[[], object] | None = None) -> Command:
+        """Start a command; *before* runs in the child."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hunyuan_async", *map(str, arguments)),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=self.place,
+            env=self.environment,
+            preexec_fn=before,
+        )
+        self._started.append(process)
+        return Command(process)
+
+    async def run(self, *arguments: str | Path, stdin: bytes | None = None) -> Ended:
+        """Run a command to its end."""
+        return await (await self.start(*arguments)).ends(stdin)
+
+    async def kill_all(self) -> None:
+        """End what still runs."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+    def write(self, name: str, rows: Sequence[Mapping[str, object]]) -> Path:
+        """Write an input as JSON lines."""
+        path = self.place / name
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+        return path
+
+    def results(self, out: str = "out") -> list[Line]:
+        """The lines of a run's results."""
+        text = (self.place / out / "results.jsonl").read_text(encoding="utf-8")
+        return [cast("Line", json.loads(line)) for line in text.splitlines()]
+
+    def paid(self) -> dict[str, int]:
+        """How often the service accepted each prompt."""
+        assert self.emulator is not None
+        return Counter(str(json.loads(post.body)["prompt"]) for post in self.emulator.posts if post.task_id)
+
+    def statuses(self, out: str = "out") -> dict[str, int]:
+        """How many items of a run ended how."""
+        return Counter(line["status"] for line in self.results(out))
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start commands; what still runs in the end is killed."""
-    processes: list[asyncio.subprocess.Process] = []
-
-    async def start(
-        *arguments: str | Path, of: Emulator | None = None, before: Callable[[], None] | None = None, **env: str
-    ) -> Command:
-        # Without an emulator nothing listens: no test may reach the real service.
-        place = {"HUNYUAN_BASE_URL": of.base_url, "HUNYUAN_API_KEY": of.api_key} if of else {}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "hunyuan_async", *map(str, arguments)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path / "home"),
-                "HUNYUAN_BASE_URL": "http://127.0.0.1:9/api/v1",
-                **place,
-                **env,
-            },
-            preexec_fn=before,
-        )
-        processes.append(process)
-        return Command(process)
-
-    yield start
-    for process in processes:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-def results(out: Path) -> list[dict[str, object]]:
-    """The lines of a run's results."""
-    return [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def statuses(out: Path) -> Counter[object]:
-    """How many items of a run ended how."""
-    return Counter(line["status"] for line in results(out))
-
-
-def accepted(emulator: Emulator) -> Counter[str]:
-    """How often each prompt was accepted, and so paid."""
-    return Counter(cast("str", json.loads(post.body)["prompt"]) for post in emulator.posts if post.task_id)
-
-
-def write_prompts(path: Path, rows: list[Mapping[str, object]]) -> Path:
-    """Write *rows* as JSON lines."""
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return path
+async def command_line(tmp_path: Path) -> AsyncIterator[CommandLine]:
+    """A place to run commands in."""
+    inherited = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
+    line = CommandLine(tmp_path, inherited | {"HUNYUAN_BASE_URL": NOWHERE})
+    yield line
+    await line.kill_all()

@@ -79,7 +79,7 @@ async def test_every_shape_of_a_finished_task_is_read(tmp_path: Path) -> None:
             outcomes[shape] = await client.download(result, tmp_path / f"{shape}.png")
 
     assert {shape for shape, files in outcomes.items() if len(files) == 1} == set(SHAPES)
-    assert accepted_posts(emulator) == Counter(SHAPES)
+    assert accepted_posts(emulator) == Counter([*SHAPES])
 
 
 @pytest.mark.parametrize("shape", ["outputs", "top-outputs"])
@@ -122,7 +122,10 @@ async def test_every_word_of_the_service_is_understood(words: Mapping[str, Any])
 async def test_limits_of_the_service_cost_time_and_nothing_else(limit: Mapping[str, Any], retry_after: bool) -> None:
     """Asked for far too fast, everything is made, and accepted once each."""
     prompts = [f"koi {number}" for number in range(24)]
-    async with served(Limits(rate=100, in_flight=12), retry_after=retry_after, **limit) as (client, emulator):
+    async with served(Limits(rate=100, in_flight=12), latency=fixed(0.2), retry_after=retry_after, **limit) as (
+        client,
+        emulator,
+    ):
         await asyncio.gather(*map(client.generate, prompts))
 
     assert accepted_posts(emulator) == Counter(prompts)

@@ -200,7 +200,7 @@ async def test_a_run_let_go_at_any_instant_leaves_a_true_record(bench: Callable[
         making = asyncio.create_task(one.make())
         await asyncio.sleep(milliseconds / 1000)
         for running, item in [*one.engine.running.items()]:
-            one.engine.let_go(item, running)
+            one.engine.disown(item, running)
         await asyncio.wait([making])
         await asyncio.sleep(60)
 

@@ -10,7 +10,7 @@ import pytest
 
 from hunyuan_async._core.replies import Fetched
 from hunyuan_async.client import Client
-from hunyuan_async.errors import DownloadFailed, InvalidRequest
+from hunyuan_async.errors import DownloadFailed
 from hunyuan_async.events import Downloaded, Event
 from hunyuan_async.models import ImageRequest
 from hunyuan_async.settings import Limits
@@ -116,7 +116,7 @@ async def test_a_file_is_never_replaced_unasked(
     koi = tmp_path / "koi.png"
     koi.write_text("mine")
 
-    with pytest.raises(InvalidRequest, match="exists already"):
+    with pytest.raises(DownloadFailed, match="exists already"):
         await saved(connect(Hosting(png, *script)), koi)
     assert koi.read_text() == "mine"
     assert await saved(connect(Hosting(png, *script)), koi, overwrite=True) == ["koi.png"]
@@ -156,7 +156,20 @@ async def test_a_stream_saves_what_it_yields(connect: Connect, tmp_path: Path, p
 
     assert [file.path for file in outcome.files] == [tmp_path / "sku42.png"]
     assert [file.path for file in by_function.files] == [tmp_path / "by-function" / "b.png"]
-    assert [event.files for event in events if isinstance(event, Downloaded)] == [outcome.files, by_function.files]
+    told = [file.path for event in events if isinstance(event, Downloaded) for file in event.files]
+    assert told == [tmp_path / "sku42.png", tmp_path / "by-function" / "b.png"]
+
+
+async def test_an_image_whose_file_exists_is_not_bought(connect: Connect, tmp_path: Path, png: bytes) -> None:
+    """It could not be saved, so the request is invalid before it costs anything; the others are made."""
+    (tmp_path / "old.jpg").write_text("mine")
+    transport = Hosting(png)
+    wanted = [ImageRequest(name, id=name) for name in ("old", "new")]
+    async with connect(transport).stream(wanted, save_to=tmp_path) as outcomes:
+        kinds = {outcome.error and outcome.error.kind async for outcome in outcomes}
+
+    assert kinds == {"invalid", None}
+    assert [request.prompt for request in transport.submits] == ["new"]
 
 
 @pytest.mark.parametrize("hostile", ["../../koi", "/etc/koi", "a\\b:c", "..", "con"])

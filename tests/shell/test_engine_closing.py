@@ -173,7 +173,7 @@ async def test_nothing_is_remembered_of_callers_whose_request_came_to_nothing(be
         making = asyncio.create_task(one.make())
         await asyncio.sleep(milliseconds / 1000)
         for running, item in [*one.engine.running.items()]:
-            one.engine.let_go(item, running)
+            one.engine.disown(item, running)
         making.cancel()
         await asyncio.wait([making])
     await asyncio.sleep(60)

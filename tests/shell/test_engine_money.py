@@ -180,7 +180,7 @@ async def test_old_trouble_does_not_count(bench: Build) -> None:
     item = asyncio.create_task(one.make())
     await asyncio.sleep(0.12)
     [(running, planned)] = one.engine.running.items()
-    one.engine.let_go(planned, running)
+    one.engine.disown(planned, running)
     with pytest.raises(asyncio.CancelledError):
         await item
     await asyncio.sleep(3600)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from hunyuan_async._files import ImageFile
-from hunyuan_async.errors import DownloadFailed, InvalidRequest
+from hunyuan_async.errors import DownloadFailed
 from hunyuan_async.models import SavedImage
 
 URL = "https://images.example/1?sign=secret"
@@ -79,7 +79,7 @@ def test_an_existing_file_is_kept_unless_asked(tmp_path: Path, exact: bool) -> N
     existing = tmp_path / "koi.png"
     existing.write_bytes(b"mine")
     path = existing if exact else tmp_path / "koi"
-    with pytest.raises(InvalidRequest, match=r"koi\.png exists"):
+    with pytest.raises(DownloadFailed, match=r"koi\.png exists"):
         save(path, exact=exact)
     assert existing.read_bytes() == b"mine"
     assert os.listdir(tmp_path) == ["koi.png"]
@@ -91,7 +91,7 @@ def test_an_existing_file_is_kept_unless_asked(tmp_path: Path, exact: bool) -> N
 def test_a_dangling_link_of_that_name_is_not_followed(tmp_path: Path) -> None:
     """Else an image could be put where somebody else wants it."""
     (tmp_path / "koi.png").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InvalidRequest, match="exists"):
+    with pytest.raises(DownloadFailed, match="exists"):
         save(tmp_path / "koi.png")
     assert not (tmp_path / "elsewhere").exists()
 

@@ -100,7 +100,8 @@ async def test_an_items_failure_is_an_outcome(connect: Connect, ordered: bool) -
         "lost": NoReply("reset", sent=True),
         "failing": Reply(200, b'{"data": {"task_id": "t9", "status": "failed"}}'),
     }
-    client = connect(ScriptedTransport(submit=lambda it: answers.get(it.prompt, accepted("t1")), poll=finished))
+    transport = ScriptedTransport(submit=lambda it: answers.get(it.prompt, accepted("t1")), poll=finished)
+    client = connect(transport)
     wanted: list[str | ImageRequest] = [
         "refused",
         "x" * 2001,

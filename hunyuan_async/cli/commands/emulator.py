@@ -37,7 +37,13 @@ from hunyuan_async.errors import InvalidRequest
 @click.option("--retry-after/--no-retry-after", default=True, help="Whether a 429 says when to come back.")
 @click.option("--credits", type=float, default=float("inf"), help="Answer 402 when so many are spent.")
 @click.option(
-    "--shape", "shapes", multiple=True, default=["outputs"], type=click.Choice([*SHAPES]), help="Of finished tasks."
+    "--shape",
+    "shapes",
+    multiple=True,
+    default=["outputs"],
+    type=click.Choice([*SHAPES]),
+    metavar="NAME",
+    help="Of finished tasks.",
 )
 @click.option("--small", "small_pictures", is_flag=True, help="Draw small images, which cost little.")
 def emulator(host: str, port: int, allow_remote: bool, seed: int | None, **settings: object) -> int:

@@ -1,0 +1,314 @@
+"""`hunyuan batch` in a process of its own: what it makes, pays, writes down and says, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import resource
+import shlex
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from hunyuan_async.emulator import Emulator, EmulatorSettings, fixed
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import CommandLine, Line
+
+QUICK = EmulatorSettings(latency=fixed(0.05), small_pictures=True)
+SLOW = EmulatorSettings(latency=fixed(0.5), small_pictures=True)
+ENDLESS = EmulatorSettings(latency=fixed(3600), small_pictures=True)
+FAST = ("--rate", "500/s")
+Serve = Callable[..., Awaitable[tuple[str, asyncio.Queue[bytes]]]]
+
+TWO = ("--rate", "500/s", "--in-flight", "2")
+FOUR = ("--rate", "500/s", "--in-flight", "4")
+
+
+def prompts(count: int) -> list[dict[str, object]]:
+    """Rows that differ."""
+    return [{"id": f"k{number}", "prompt": f"koi {number}", "seed": number} for number in range(count)]
+
+
+def digests(lines: list[Line], out: Path) -> dict[str, str]:
+    """The digest of every image by id; each is whole and is what its line says."""
+    found = {}
+    for line in lines:
+        (image,) = line["images"]
+        data = (out / str(image["path"])).read_bytes()
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.load()
+            assert opened.size == (image["width"], image["height"])
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (image["sha256"], image["bytes"])
+        found[line["id"]] = str(image["sha256"])
+    return found
+
+
+async def test_two_hundred_prompts_make_two_hundred_images(command_line: CommandLine) -> None:
+    """All are valid and as their lines say; the same seeds make the same bytes again; nothing is left over."""
+    rows = prompts(200)
+    source = command_line.write("prompts.jsonl", rows)
+    async with Emulator(settings=QUICK) as emulator:
+        command_line.use(emulator)
+        first = await command_line.run("batch", source, "--out", "out", "--progress", "json", *FAST)
+        assert command_line.paid() == {str(row["prompt"]): 1 for row in rows}
+        again = await command_line.run("batch", source, "--out", "again", "--limit", "40", "--progress", "none", *FAST)
+
+    assert (first.code, again.code, again.stdout) == (0, 0, b"")
+    lines = command_line.results()
+    assert [line["id"] for line in lines] == [row["id"] for row in rows]
+    assert command_line.statuses() == {"succeeded": 200}
+    made = digests(lines, command_line.place / "out")
+    assert len(set(made.values())) == 200
+    repeated = digests(command_line.results("again")[:40], command_line.place / "again")
+    assert repeated.items() <= made.items()
+
+    assert sorted(os.listdir(command_line.place / "out")) == ["images", "report", "report.html", "results.jsonl"]
+    assert len(os.listdir(command_line.place / "out" / "images" / "0000")) == 200
+    events = [json.loads(line) for line in first.stdout.splitlines()]
+    assert Counter(event["event"] for event in events)["downloaded"] == 200
+    last = events[-1]
+    assert (last["event"], last["done"], last["statistics"]["credits_spent"]) == ("progress", 200, 5000)
+    assert "done 200   failed 0   unknown 0   to go 0\n5,000 credits spent" in first.stderr
+
+
+async def test_bad_lines_are_told_before_anything_is_sent(command_line: CommandLine) -> None:
+    """Twenty on the screen, all in a table; the run goes on without them only if told so; nothing hostile gets out."""
+    hostile = "../../\x1b[2J\x07‮evil"
+    good = [
+        {"id": hostile, "prompt": f"{hostile} koi", "price": "=1+1"},
+        {"prompt": "no [refuse]"},
+        {"prompt": "late [fail]"},
+        {"prompt": "twice"},
+        {"prompt": "twice"},
+    ]
+    bad = [{"prompt": "", "sku": number} for number in range(25)]
+    source = command_line.write("mixed.jsonl", [*good, *bad])
+    async with Emulator(settings=QUICK) as emulator:
+        command_line.use(emulator)
+        refused = await command_line.run("batch", source, "--out", "out")
+        assert (refused.code, emulator.posts, os.listdir(command_line.place / "out")) == (2, [], ["invalid.csv"])
+        assert refused.stderr.count("\nline ") + refused.stderr.startswith("line ") == 20
+        with (command_line.place / "out" / "invalid.csv").open(encoding="utf-8-sig", newline="") as file:
+            assert [row["line"] for row in csv.DictReader(file)] == [str(number) for number in range(6, 31)]
+
+        ended = await command_line.run("batch", source, "--out", "out", "--skip-invalid", "--progress", "lines", *FAST)
+    assert ended.code == 1
+    assert [line["status"] for line in command_line.results()] == [
+        "succeeded",
+        "failed",
+        "failed",
+        "succeeded",
+        "skipped",
+    ]
+    assert command_line.paid() == {f"{hostile} koi": 1, "late [fail]": 1, "twice": 1}
+    done, refusal, failure, _, repeat = command_line.results()
+    assert (done["id"], done["input"], done["credits"]) == (hostile, {"price": "=1+1"}, 25)
+    assert [(line["error"] or {})["kind"] for line in (refusal, failure, repeat)] == [
+        "refused",
+        "task_failed",
+        "duplicate",
+    ]
+    files = [path for path in (command_line.place / "out" / "images").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    assert all(path.name.isascii() for path in files)
+    assert not set(refused.stderr + ended.stderr) & set("\x1b\x07‮")
+    assert "done 2   failed 2   unknown 0   to go 0\n75 credits spent" in ended.stderr
+
+
+async def test_a_part_is_made_and_the_rest_goes_on(command_line: CommandLine) -> None:
+    """The command that the summary ends with makes what the first run left, under the same ids and names."""
+    rows = [{"sku": f"s{number}", "title": f"koi {number}"} for number in range(5)]
+    table = "".join(["sku;title\n", *(f"{row['sku']};{row['title']}\n" for row in rows)]).encode()
+    how = ("--input-format", "csv", "--prompt", "photo of {title}", "--id-column", "sku", "--name", "{id}-{variation}")
+    async with Emulator(settings=QUICK) as emulator:
+        command_line.use(emulator)
+        part = await command_line.run(
+            "batch",
+            "-",
+            "--out",
+            "a b",
+            *how,
+            "--variations",
+            "2",
+            "--limit",
+            "3",
+            *FAST,
+            stdin=table,
+        )
+        assert (part.code, command_line.statuses("a b")) == (0, {"succeeded": 3, "pending": 7})
+        _, go_on = next(line for line in part.stderr.splitlines() if line.startswith("Go on:")).split("hunyuan ")
+        rest = await command_line.run(*shlex.split(go_on), *FAST)
+        assert sum(command_line.paid().values()) == 10
+
+    assert (rest.code, command_line.statuses("a b-2")) == (0, {"succeeded": 7})
+    lines = [*command_line.results("a b")[:3], *command_line.results("a b-2")]
+    assert [line["id"] for line in lines] == [f"s{n}{suffix}" for n in range(5) for suffix in ("", "-2")]
+    assert lines[-1]["input"] == rows[-1]
+    assert [Path(str(line["images"][0]["path"])).name for line in lines[:2]] == ["s0-1.png", "s0-2-2.png"]
+
+
+async def test_ctrl_c_collects_what_is_paid(command_line: CommandLine) -> None:
+    """Nothing more is sent; what was sent is made, saved and written down; the rest stays to go."""
+    source = command_line.write("prompts.jsonl", prompts(12))
+    async with Emulator(settings=SLOW) as emulator:
+        command_line.use(emulator)
+        command = await command_line.start("batch", source, "--out", "out", "--progress", "json", *FOUR)
+        await command.prints('"submitted"', times=4)
+        command.receives(signal.SIGINT)
+        ended = await command.ends()
+        made = len(emulator.issued)
+
+    assert (ended.code, made) == (128 + signal.SIGINT, len(emulator.posts))
+    assert command_line.statuses() == {"succeeded": made, "pending": 12 - made}
+    assert [line["id"] for line in command_line.results()] == [f"k{number}" for number in range(12)]
+    assert "Stopped: interrupted (SIGINT)\n" in ended.stderr
+    assert f"done {made}   failed 0   unknown 0   to go {12 - made}\n" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        [(signal.SIGINT, "stopping: "), (signal.SIGINT, "leaving: ")],
+        [(signal.SIGHUP, "leaving: ")],
+    ],
+    ids=["ctrl-c-twice", "hang-up"],
+)
+async def test_who_leaves_loses_nothing(command_line: CommandLine, signals: list[tuple[signal.Signals, str]]) -> None:
+    """Paid tasks are not waited for, and can be collected later by the commands that the summary shows."""
+    source = command_line.write("prompts.jsonl", prompts(12))
+    async with Emulator(settings=ENDLESS) as emulator:
+        command_line.use(emulator)
+        command = await command_line.start("batch", source, "--out", "out", "--progress", "json", *FOUR)
+        await command.prints('"submitted"', times=4)
+        for number, note in signals:
+            command.receives(number)
+            await command.prints(note)
+        ended = await command.ends()
+
+    assert ended.code == 128 + signals[0][0]
+    assert command_line.statuses() == {"submitted": 4, "pending": 8}
+    for task_id in emulator.issued:
+        assert f"hunyuan task {task_id} -o {task_id}.png\n" in ended.stderr
+    assert sorted(line["task_id"] for line in command_line.results() if line["task_id"]) == sorted(emulator.issued)
+
+
+async def test_nohup_keeps_a_run_alive(command_line: CommandLine) -> None:
+    """A signal that whoever started the command told it to ignore does not end it."""
+    source = command_line.write("prompts.jsonl", prompts(6))
+    async with Emulator(settings=SLOW) as emulator:
+        command_line.use(emulator)
+        ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+        command = await command_line.start("batch", source, "--out", "out", "--progress", "json", *FAST, before=ignore)
+        await command.prints('"submitted"')
+        command.receives(signal.SIGHUP)
+        ended = await command.ends()
+    assert (ended.code, command_line.statuses()) == (0, {"succeeded": 6})
+
+
+@pytest.mark.parametrize(
+    ("credits", "options", "why"),
+    [(100.0, (), "credits"), (1e9, ("--max-cost", "0.2usd"), "limit of 100 credits")],
+    ids=["empty-account", "spent-budget"],
+)
+async def test_money_ends_a_run(command_line: CommandLine, credits: float, options: tuple[str, ...], why: str) -> None:
+    """What is paid is collected, not one credit more is spent, and the rest stays to go."""
+    source = command_line.write("prompts.jsonl", prompts(12))
+    async with Emulator(
+        settings=EmulatorSettings(latency=fixed(0.05), small_pictures=True, credits=credits)
+    ) as emulator:
+        command_line.use(emulator)
+        ended = await command_line.run("batch", source, "--out", "out", *FAST, *options)
+    assert (ended.code, command_line.statuses()) == (6, {"succeeded": 4, "pending": 8})
+    stopped = next(line for line in ended.stderr.splitlines() if line.startswith("Stopped:"))
+    assert why in stopped
+    assert "to go 8\n100 credits spent, 0 at risk: about $0.20\n" in ended.stderr
+
+
+async def test_a_key_that_is_revoked_ends_a_run(command_line: CommandLine) -> None:
+    """The message says which key it was, by its source and its last four characters; it tells no more of it."""
+    source = command_line.write("prompts.jsonl", prompts(12))
+    async with Emulator(settings=ENDLESS) as emulator:
+        command_line.use(emulator)
+        command = await command_line.start("batch", source, "--out", "out", "--progress", "json", *TWO)
+        await command.prints('"submitted"', times=2)
+        key, emulator.service.keys = emulator.api_key, ["another key"]
+        ended = await command.ends()
+    assert (ended.code, command_line.statuses()) == (4, {"submitted": 2, "pending": 10})
+    assert f"The key ends in {key[-4:]} and comes from the environment variable HUNYUAN_API_KEY.\n" in ended.stderr
+    assert key not in ended.stderr
+
+
+async def test_a_service_that_is_down_ends_a_run(command_line: CommandLine) -> None:
+    """It is waited for, as long as told; then everything stays to go."""
+    source = command_line.write("prompts.jsonl", prompts(3))
+    command_line.environment["HUNYUAN_API_KEY"] = "aio_unused"
+    ended = await command_line.run("batch", source, "--out", "out", "--give-up", "1s", "--progress", "lines")
+    assert (ended.code, command_line.statuses()) == (7, {"pending": 3})
+    assert "  waiting: Nothing was sent: connection refused" in ended.stderr
+    assert "done 0   failed 0   unknown 0   to go 3\n0 credits spent" in ended.stderr
+
+
+async def test_too_many_failures_end_a_run(command_line: CommandLine) -> None:
+    """The commonest messages are shown, as one where the tasks' ids alone differ."""
+    source = command_line.write("prompts.jsonl", [{"prompt": f"{number} [fail]"} for number in range(12)])
+    async with Emulator(settings=QUICK) as emulator:
+        command_line.use(emulator)
+        ended = await command_line.run("batch", source, "--out", "out", "--max-failures", "2", *TWO)
+    assert ended.code == 7
+    failed = command_line.statuses()["failed"]
+    assert 2 <= failed < 12
+    assert (
+        "Stopped: too many failures: 2 x task_failed: Task failed: The image could not be generated.\n" in ended.stderr
+    )
+    assert f"\n  {failed} x task_failed: Task failed" in ended.stderr
+
+
+async def test_a_request_without_an_answer_is_unknown(command_line: CommandLine, serve: Serve) -> None:
+    """It may have been paid, so it is neither failed nor sent again."""
+    address, log = await serve(b"")
+    command_line.environment |= {"HUNYUAN_BASE_URL": address, "HUNYUAN_API_KEY": "aio_unused"}
+    ended = await command_line.run("batch", command_line.write("prompts.jsonl", prompts(1)), "--out", "out")
+    assert (ended.code, command_line.statuses()) == (3, {"unknown": 1})
+    assert "unknown 1   to go 0\n0 credits spent, 25 at risk: about $0.05\n" in ended.stderr
+    assert log.get_nowait().startswith(b"POST ")
+    assert log.get_nowait() == b""
+    assert log.empty()
+
+
+async def test_a_full_disk_ends_a_run(command_line: CommandLine) -> None:
+    """Nothing more is sent; what is paid can be collected later, also what could not even be written down."""
+    source = command_line.write("prompts.jsonl", prompts(12))
+
+    command_line.environment["PYTHONDONTWRITEBYTECODE"] = "1"  # it would be cut off as well, for every later command
+
+    def limit_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+
+    async with Emulator(settings=QUICK) as emulator:
+        command_line.use(emulator)
+        command = await command_line.start("batch", source, "--out", "out", *FOUR, before=limit_files)
+        ended = await command.ends()
+
+    assert (ended.code, len(emulator.posts)) == (5, 4)
+    assert re.search(
+        "^Stopped: out/images/0000/k[0-3] could not be written: File too large.$", ended.stderr, re.MULTILINE
+    )
+    assert "to collect 4   to go 8\n" in ended.stderr
+    for task_id in emulator.issued:
+        assert f"hunyuan task {task_id} -o {task_id}.png\n" in ended.stderr
+    written = command_line.statuses()
+    assert 1 <= written.pop("submitted") < 4
+    assert not written
+    files = [path.name for path in (command_line.place / "out").rglob("*") if path.is_file()]
+    assert not [name for name in files if name.endswith((".png", ".part"))]
