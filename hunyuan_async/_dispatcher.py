@@ -60,7 +60,8 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Ask again what to do: something has changed."""
-        self._start()
+        if self._dead is None:
+            self._start()
         self._changed.set()
 
     def turn_away(self, error: HunyuanError) -> None:
@@ -126,8 +127,10 @@ class Dispatcher:
         self._changed.set()
 
     async def _looked(self, key: int) -> None:
-        await self._look(key)
-        self._changed.set()
+        try:
+            await self._look(key)
+        finally:
+            self._changed.set()
 
     async def _sleep(self, until: float) -> None:
         if until == math.inf:

@@ -9,45 +9,44 @@ that belongs to the engine, not to the caller: a caller who goes away never lose
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 from functools import partial
-
-import attrs
+from typing import Protocol
+from weakref import WeakSet
 
 from hunyuan_async._core.dispatch import Dispatch, Ticket
-from hunyuan_async._core.lifecycle import Item, State, Step, advance
-from hunyuan_async._core.replies import NoReply, Reply
-from hunyuan_async._core.retry import Accepted, TryAgain, judge_submit
+from hunyuan_async._core.endings import CLOSED, closed, cut_short, result_of
+from hunyuan_async._core.lifecycle import Item, State, Step
+from hunyuan_async._core.replies import Reply
 from hunyuan_async._core.text import shown
-from hunyuan_async._core.watch import NOT_YET, KeepWaiting, Watch, one_look, read_status
+from hunyuan_async._core.watch import NOT_YET, KeepWaiting, Watch, one_look
 from hunyuan_async._core.wire import as_task_id
 from hunyuan_async._dispatcher import Dispatcher
 from hunyuan_async._poller import Poller
-from hunyuan_async._recorder import Recorder
+from hunyuan_async._recorder import Recorder, Steps
 from hunyuan_async._saving import Saver, Target
+from hunyuan_async._sending import Sender
 from hunyuan_async._tally import UNCLAIMED, Tally, log, utc_now
 from hunyuan_async.errors import (
-    AuthError,
     ContentRefused,
     DownloadFailed,
     HunyuanError,
     InvalidRequest,
-    JournalError,
     NotSent,
-    OutOfCredits,
-    SubmitUnknown,
     TaskFailed,
     TaskLost,
-    TaskTimedOut,
 )
-from hunyuan_async.models import ImageRequest, ImageResult, Outcome, SavedImage, Statistics, TaskState, TaskStatus
+from hunyuan_async.models import Outcome, SavedImage, Statistics, TaskStatus
 from hunyuan_async.settings import Service, Timeouts
 from hunyuan_async.transport import Transport
 
-CLOSED = "The client was closed"
 UNCLAIMED_KEPT = 1000  # whose caller went away; the oldest are forgotten, their ids were logged
-LEFT = "task %s is paid, and the client closed before it was done with it; attach to it by its id"
+
+
+class Feed(Protocol):
+    """Somebody who hands in items for as long as the engine runs."""
+
+    def client_closed(self, error: HunyuanError) -> None:
+        """Hand in no more, because of *error*."""
 
 
 class Engine:
@@ -66,6 +65,7 @@ class Engine:
     ) -> None:
         self._transport = transport
         self._recorder = recorder
+        self._steps = Steps(recorder)
         self._dispatch = dispatch
         self._service = service
         self._timeouts = timeouts
@@ -73,33 +73,16 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._poller = Poller(transport, dispatch, self._wake, tally.looked)
         self._dispatcher = Dispatcher(dispatch, self._poller.look, self._poller.broken)
+        self.sender = Sender(
+            transport, self._dispatcher, self._steps, tally, service=service, patience=timeouts.trouble
+        )
         self._saver = Saver(transport, downloads)
         self.running: dict[asyncio.Task[Outcome], Item] = {}
         self.unclaimed: dict[asyncio.Task[Outcome], Item] = {}
-        self._acceptance: dict[Item, asyncio.Future[None]] = {}
-        self._leaving: set[Item] = set()  # their first step is being stored
-        self._accepted_at = -math.inf
+        self.streams: WeakSet[Feed] = WeakSet()  # fed from outside, so that they must be told
+        self.bug: Exception | None = None  # what ended an item and was no error of the service or the caller
         self.closing = False
-
-    async def admit(self, item: Item) -> Ticket:
-        """Wait for *item*'s turn to be sent; cancelling the wait costs nothing.
-
-        Raises:
-            BudgetExceeded: The limit on credits is spent.
-            HunyuanError: Whatever the whole queue was turned away with, for example a refused key.
-        """
-        ticket = Ticket(item.credits)
-        try:
-            if self.closing:
-                raise NotSent(f"{CLOSED}; nothing was sent. Make a new one.")
-            await self._dispatcher.permit(ticket)
-        except HunyuanError as error:
-            self._tally.ended_badly(item.id, error, finished=False)
-            raise
-        if self.closing:
-            self._dispatch.give_back(ticket)
-            raise _left_at_closing(item)
-        return ticket
+        self._closing: asyncio.Future[None] | None = None
 
     def start(self, item: Item, ticket: Ticket | None = None, target: Target | None = None) -> asyncio.Task[Outcome]:
         """Run *item* in an asyncio task of the engine's own; *ticket* is needed to submit it."""
@@ -127,19 +110,11 @@ class Engine:
         item = Item(task_id, None, self._service.credits_per_image, State.SUBMITTED, task_id)
         return item, self.start(item)
 
-    async def accepted(self, item: Item, running: asyncio.Task[Outcome]) -> None:
-        """Wait until *item*, just started, has been accepted, or has ended."""
-        acceptance = self._acceptance[item] = self._loop.create_future()
-        try:
-            await asyncio.wait([acceptance, running], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            del self._acceptance[item]
-
     def disown(self, item: Item, running: asyncio.Task[Outcome]) -> None:
         """Note that nobody waits for a run any more: it is stopped if it costs nothing yet, else it goes on."""
         self.withdraw(item, running)
         if item.task_id is not None:
-            log.info(UNCLAIMED, item.task_id)
+            log.warning(UNCLAIMED, item.task_id)
         if item.task_id is not None or running in self.running:
             self.unclaimed[running] = item
             if len(self.unclaimed) > UNCLAIMED_KEPT:
@@ -148,151 +123,42 @@ class Engine:
     def withdraw(self, item: Item, running: asyncio.Task[Outcome]) -> None:
         """Let a run stop, unless it has cost something; what has been sent is not sent again."""
         item.withdrawn = True
-        if item.state is State.PLANNED and item not in self._leaving:
+        if item.state is State.PLANNED and item not in self.sender.leaving:
             running.cancel()  # one that is about to leave notices by itself, once its step is stored
 
     async def run(self, item: Item, ticket: Ticket | None, target: Target | None) -> Outcome:
         """Take *item* from the state it is in to its end, which is an outcome whatever happens."""
         error: HunyuanError | None = None
         try:
-            first = await self._submit(item, ticket) if ticket else None
+            first = await self.sender.submit(item, ticket) if ticket else None
             if item.state is State.SUBMITTED:
                 await self._collect(item, first)
             if item.state is State.COMPLETED and target:
                 if self.closing:
-                    raise _left_at_closing(item)
+                    raise cut_short(item)
                 await self._save(item, target)
         except HunyuanError as failure:
             error = failure.with_traceback(None)  # its frames would live as long as the outcome
-        except asyncio.CancelledError:
-            if not self.closing:
+        except (Exception, asyncio.CancelledError) as end:
+            # What has cost something ends as an outcome, whatever happens.
+            if item.state is State.PLANNED and not self.closing:
                 raise
-            error = _left_at_closing(item)
+            error = self._cut_short(item, end)
         if error:
-            if self.closing and item.task_id is not None:
-                log.info(LEFT, item.task_id)
+            if error.charged != "no" and (self.closing or item.withdrawn or error.__cause__):
+                log.warning("item %s: %s", item.id, error.message)
             self._tally.ended_badly(item.id, error, finished=item.completion is not None)
-        return Outcome(item.request, _result(item), error, item.files)
+        return Outcome(item.request, result_of(item), error, item.files)
 
-    # Submitting: the steps that cost money.
-
-    async def _submit(self, item: Item, ticket: Ticket) -> Reply | None:
-        """Send *item* until it is accepted or refused; return an answer that shows it finished already."""
-        since = self._loop.time()
-        while True:
-            sent_at = self._loop.time()
-            seen, verdict = await self._exchange(item, ticket)
-            match verdict:
-                case Accepted(answer=answer):
-                    await self._accept(item, ticket, verdict)
-                    finished = answer and (answer.urls or answer.state in {TaskState.COMPLETED, TaskState.FAILED})
-                    return seen if finished and isinstance(seen, Reply) else None
-                case TryAgain():
-                    ticket = await self._put_off(item, ticket, verdict, sent_at, since)
-                case _:
-                    await self._refuse(item, ticket, verdict)
-                    raise verdict
-
-    async def _exchange(self, item: Item, ticket: Ticket) -> tuple[Reply | NoReply, Accepted | TryAgain | HunyuanError]:
-        """Send *item* once and judge what came back; if that is cut short, its credits are free again or at risk."""
-        assert item.request is not None
-        try:
-            seen = await self._send(item, item.request)
-            verdict = judge_submit(seen, item.request, self._service)
-            if isinstance(verdict, Accepted) and not verdict.certain:
-                verdict = await self._confirm(verdict)
-        except BaseException:
-            if item.state is State.SENDING:
-                self._dispatch.unanswered(ticket)
-                await self._take(item, Step.LOSE_ANSWER)
-            else:
-                self._dispatch.give_back(ticket)
-            self._wake()
-            raise
-        return seen, verdict
-
-    async def _send(self, item: Item, request: ImageRequest) -> Reply | NoReply:
-        async def before_send() -> None:
-            self._leaving.add(item)
-            try:
-                await self._take(item, Step.SEND)
-            finally:
-                self._leaving.discard(item)
-            if item.withdrawn or self.closing:
-                await self._take(item, Step.TAKE_BACK)
-                raise NotSent("The caller went away before this was sent.")
-            self._tally.sending(item.id)
-
-        seen = await self._transport.submit(request, before_send)
-        if item.state is State.SENDING and isinstance(seen, NoReply):
-            return attrs.evolve(seen, sent=True)
-        if item.state is State.PLANNED and (isinstance(seen, Reply) or seen.sent):
-            # The hook did not fire: too late to hold back, not to remember.
-            item.state = advance(item.state, Step.SEND)
-            self._tally.sending(item.id)
-            await self._store(item, Step.SEND)
-        return seen
-
-    async def _confirm(self, salvaged: Accepted) -> Accepted | HunyuanError:
-        """Look whether an id out of a cut-off answer is a task."""
-        seen = await self._transport.poll(salvaged.task_id)
-        if isinstance(seen, Reply) and read_status(seen, salvaged.task_id):
-            return attrs.evolve(salvaged, certain=True)
-        return SubmitUnknown(
-            f"The answer was cut off; it held the id {salvaged.task_id}, which the service did not confirm. "
-            "It may have been charged, so it is not sent again by itself."
-        )
-
-    async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted) -> None:
-        item.task_id = verdict.task_id
-        item.submitted_at = utc_now()
-        self._dispatch.accepted(ticket)
-        self._accepted_at = self._loop.time()
-        try:
-            await self._take(item, Step.ACCEPT)
-        except BaseException:
-            self._dispatch.slots.give_back()  # nobody watches it here
-            raise
-        finally:
-            self._wake()
-        self._tally.submitted(item.id, item.task_id, item.credits)
-        if item.withdrawn:
-            log.info(UNCLAIMED, item.task_id)
-        if acceptance := self._acceptance.get(item):
-            acceptance.set_result(None)
-
-    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, sent_at: float, since: float) -> Ticket:
-        """Wait for another permit, at the head of the queue, unless nothing was accepted for too long *since*."""
-        now = self._loop.time()
-        pause = self._dispatch.put_off(ticket, verdict, now=now, sent_at=sent_at, jitter=_jitter())
-        self._wake()
-        if item.state is State.SENDING:
-            await self._take(item, Step.TAKE_BACK)
-        self._tally.limited += verdict.limited
-        if pause:
-            self._tally.paused(self._dispatch.pacer.reason, pause)
-        if item.withdrawn or self.closing:
-            raise verdict.error
-        if now - max(since, self._accepted_at) >= self._timeouts.trouble:
-            self._dispatcher.turn_away(verdict.error)
-            raise verdict.error
-        again = Ticket(item.credits)
-        await self._dispatcher.permit(again, again=True)
-        return again
-
-    async def _refuse(self, item: Item, ticket: Ticket, error: HunyuanError) -> None:
-        if isinstance(error, SubmitUnknown):
-            self._dispatch.unanswered(ticket)
-            await self._take(item, Step.LOSE_ANSWER)
-        else:
-            self._dispatch.give_back(ticket)
-            if item.state is State.SENDING:
-                await self._take(item, Step.REJECT)
-        self._wake()
-        if isinstance(error, AuthError | OutOfCredits):
-            self._dispatcher.turn_away(error)  # the next one in the queue would be refused as well
-
-    # Collecting and saving: the steps that cost nothing any more.
+    def _cut_short(self, item: Item, end: BaseException) -> HunyuanError:
+        if self.closing:
+            return cut_short(item)
+        if isinstance(end, Exception):
+            self.bug = self.bug or end
+            log.error("a bug of ours, or a resource that ran out, ended item %s", item.id, exc_info=end)
+        error = cut_short(item, "The client failed" if self.bug else "The event loop was shut down")
+        error.__cause__ = end
+        return error
 
     async def _collect(self, item: Item, first: Reply | None) -> None:
         """Wait until the task ends; the first answer that says so is recorded before anything else is done."""
@@ -311,13 +177,13 @@ class Engine:
             self._wake()
         if isinstance(verdict, TaskStatus):
             item.completion, item.finished_at = verdict, utc_now()
-            await self._take(item, Step.COMPLETE)
+            await self._steps.take(item, Step.COMPLETE)
             self._tally.completed(item.id, item.task_id, self._loop.time() - now)
             return
         if isinstance(verdict, TaskFailed | ContentRefused):
-            await self._take(item, Step.FAIL)
+            await self._steps.take(item, Step.FAIL)
         elif isinstance(verdict, TaskLost):
-            await self._take(item, Step.LOSE_TASK)
+            await self._steps.take(item, Step.LOSE_TASK)
         raise verdict
 
     async def _save(self, item: Item, target: Target) -> None:
@@ -327,12 +193,12 @@ class Engine:
             item.files = await self.save(item.completion, target)
         except DownloadFailed as error:
             if error.kind == "expired":
-                await self._take(item, Step.EXPIRE)
+                await self._steps.take(item, Step.EXPIRE)
             raise
         finally:
             self._dispatch.saving -= 1
             self._wake()
-        await self._take(item, Step.SAVE)
+        await self._steps.take(item, Step.SAVE)
         self._tally.downloaded(item.id, item.completion.task_id, item.files)
 
     async def save(self, completion: TaskStatus, target: Target) -> tuple[SavedImage, ...]:
@@ -361,12 +227,19 @@ class Engine:
 
         Whoever still waits gets an error that says what became of the item.
         """
-        if self.closing:
-            return
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+            await asyncio.shield(self._closing)
+        else:
+            await asyncio.wait([self._closing])
+
+    async def _close(self) -> None:
         self.closing = True
+        for stream in [*self.streams]:
+            stream.client_closed(NotSent(f"{CLOSED} before everything was sent."))
         self._saver.close()
-        self._dispatcher.turn_away(NotSent(f"{CLOSED} before this was sent."))
-        self._poller.give_up(_closed)
+        self.sender.close()
+        self._poller.give_up(closed)
         await asyncio.sleep(0)  # a run that was just made begins, so that it can give back what it holds
         for running, item in [*self.running.items()]:
             self.withdraw(item, running)
@@ -405,61 +278,10 @@ class Engine:
             unclear=tally.unclear,
         )
 
-    async def _take(self, item: Item, step: Step) -> None:
-        after = advance(item.state, step)
-        await self._store(item, step)
-        item.state = after
-
-    async def _store(self, item: Item, step: Step) -> None:
-        try:
-            await self._recorder.record(item, step)
-        except JournalError as error:
-            if item.state is not State.PLANNED:
-                error.task_id, error.retry = item.task_id, "no"
-                error.charged = "unknown" if item.task_id is None else "yes"
-            raise
-
     def _wake(self) -> None:
         self._dispatcher.wake()
-
-
-def _result(item: Item) -> ImageResult | None:
-    if item.completion is None or item.finished_at is None:
-        return None
-    return ImageResult(
-        task_id=item.completion.task_id,
-        request=item.request,
-        urls=item.completion.urls,
-        credits=item.credits,
-        submitted_at=item.submitted_at,
-        finished_at=item.finished_at,
-        raw=item.completion.raw,
-    )
 
 
 def _check_task_id(task_id: str) -> None:
     if as_task_id(task_id) is None:
         raise InvalidRequest(f"{shown(task_id)} is no task id; one looks like n68xxxx_hunyuan3")
-
-
-def _closed(task_id: str) -> HunyuanError:
-    return TaskTimedOut(
-        f"{CLOSED} while task {task_id} was under way; it is paid. Attach to it by its id.", task_id=task_id
-    )
-
-
-def _left_at_closing(item: Item) -> HunyuanError:
-    match item.state:
-        case State.PLANNED:
-            return NotSent(f"{CLOSED} before this was sent.")
-        case State.COMPLETED:
-            return DownloadFailed(
-                f"{CLOSED} before the image of task {item.task_id} was saved.", task_id=item.task_id, retry="same"
-            )
-    if item.task_id is None:
-        return SubmitUnknown(f"{CLOSED} before the service answered; the request may have been charged.")
-    return _closed(item.task_id)
-
-
-def _jitter() -> float:
-    return random.random()  # noqa: S311 - spreads load, hides nothing

@@ -46,6 +46,7 @@ class Poller:
         self._wake = wake
         self._told = told
         self._watched: dict[int, _Watched] = {}
+        self._bug: BaseException | None = None
         self._given_up: Callable[[str], HunyuanError] | None = None
         self._numbers = itertools.count()
 
@@ -54,6 +55,8 @@ class Poller:
 
         A *new* task was accepted just now; another one is looked at at once.
         """
+        if self._bug:
+            raise self._bug
         if self._given_up:
             return self._given_up(task_id)
         loop = asyncio.get_running_loop()
@@ -102,7 +105,8 @@ class Poller:
                 watched.verdict.set_result(reason(watched.task_id))
 
     def broken(self, error: BaseException) -> None:
-        """End every wait with a bug of ours."""
+        """End every wait, now and later, with a bug of ours."""
+        self._bug = error
         for watched in self._watched.values():
             if not watched.verdict.done():
                 watched.verdict.set_exception(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -86,7 +87,7 @@ class Tally:
             return
         try:
             self.on_event(event)
-        except Exception:  # a listener's bug must not cost a paid image
+        except (Exception, asyncio.CancelledError):  # a listener's bug must not cost a paid image
             log.exception("on_event failed for %s", type(event).__name__)
 
 

@@ -110,10 +110,10 @@ class Client:
         """
         item = self._plan(_with(request, size, seed))
         engine = self._bound()
-        ticket = await engine.admit(item)
+        ticket = await engine.sender.admit(item)
         task = GenerationTask(item, engine.start(item, ticket))
         try:
-            await engine.accepted(item, task.running)
+            await engine.sender.accepted(item, task.running)
         except asyncio.CancelledError:
             engine.disown(item, task.running)
             raise
@@ -220,7 +220,7 @@ class Client:
         task: GenerationTask | None = None
         try:
             async with asyncio.timeout(timeout) as bound:
-                ticket = await engine.admit(item)
+                ticket = await engine.sender.admit(item)
                 task = GenerationTask(item, engine.start(item, ticket))
                 return await task
         except asyncio.CancelledError:

@@ -59,6 +59,7 @@ class OutcomeStream:
         self._changed = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
         self._fatal: BaseException | None = None
+        self._stopping = False
 
     @property
     def unfinished(self) -> list[GenerationTask]:
@@ -67,12 +68,18 @@ class OutcomeStream:
 
     def stop(self) -> None:
         """Send nothing more, not even again; what is under way is still yielded, and then the stream ends."""
+        self._stopping = True
         if self._feeding:
             self._feeding.cancel()
         for task in self._waiting.values():
             if task and task.item.task_id is None:
                 # Once it has begun: a run that never begins would keep its slot.
                 asyncio.get_running_loop().call_soon(self._engine.withdraw, task.item, task.running)
+
+    def client_closed(self, error: HunyuanError) -> None:
+        """Wait for no more requests; a stream that was still to send some ends with *error*."""
+        if not self._stopping and self._feeding and not self._feeding.done():
+            self._end_with(error)
 
     async def aclose(self) -> None:
         """Send nothing more; tasks that are accepted go on at the client and stand in `unfinished`."""
@@ -82,6 +89,7 @@ class OutcomeStream:
     async def __aenter__(self) -> Self:
         self._feeding = asyncio.create_task(self._feed(), name="hunyuan_async stream")
         self._feeding.add_done_callback(self._fed)
+        self._engine.streams.add(self)
         return self
 
     async def __aexit__(
@@ -105,8 +113,8 @@ class OutcomeStream:
             if self._feeding.done() and not self._waiting:
                 break
             await self._changed.wait()
-        if self._fatal:
-            raise self._fatal
+        if error := self._fatal or self._engine.bug:
+            raise error
         raise StopAsyncIteration
 
     async def _feed(self) -> None:
@@ -126,7 +134,7 @@ class OutcomeStream:
             target = self._target(item.request) if self._target else None
             if target and target.taken:
                 raise InvalidRequest(f"{target.path} exists already; nothing was sent. Choose another folder or id.")
-            ticket = await self._engine.admit(item)
+            ticket = await self._engine.sender.admit(item)
         except HunyuanError as error:
             if isinstance(error, FATAL) or self._engine.closing:
                 raise
@@ -140,8 +148,11 @@ class OutcomeStream:
 
     def _fed(self, feeding: asyncio.Task[None]) -> None:
         self._changed.set()
-        if not feeding.cancelled() and (error := feeding.exception()):
-            self._give_up(error)
+        if feeding.cancelled():
+            if not self._stopping:
+                self._end_with(InvalidRequest("the iterator of requests was cancelled; the rest of it was not sent"))
+        elif error := feeding.exception():
+            self._end_with(error)
 
     def _collect(self, number: int, running: asyncio.Task[Outcome]) -> None:
         self._changed.set()
@@ -149,17 +160,18 @@ class OutcomeStream:
             del self._waiting[number]
         elif bug := running.exception():
             del self._waiting[number]
-            self._give_up(bug)
+            self._end_with(bug)
         else:
             outcome = self._ended[number] = running.result()
             if isinstance(outcome.error, FATAL):
-                self._give_up(outcome.error)
+                self._end_with(outcome.error)
 
-    def _give_up(self, error: BaseException) -> None:
+    def _end_with(self, error: BaseException) -> None:
         self._fatal = self._fatal or error
         self.stop()
 
     async def _leave(self, feeding: asyncio.Task[None]) -> None:
+        self._stopping = True
         feeding.cancel()
         await asyncio.wait([feeding])
         for task in self._waiting.values():

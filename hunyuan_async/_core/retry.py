@@ -15,14 +15,14 @@ words of the content policy in any refusal but 401,    `ContentRefused`
 402; words of an empty account in any refusal          `OutOfCredits`
 401; 403                                               `AuthError`
 429; 421; 503 in the service's own error envelope      refused for now: try again later
-3xx; any other 4xx but 408, 409, 425                   `Refused`
-408, 409, 425, 5xx, an unreadable or empty 2xx,        `SubmitUnknown`
-no answer
+301, 307, 308; any other 4xx but 408, 409, 425         `Refused`
+any other 3xx or 5xx, 408, 409, 425, no answer,        `SubmitUnknown`
+an unreadable or empty 2xx
 =====================================================  ================================================================
 
 A 2xx whose envelope carries an error code means what that code means as a status. A 503 without the envelope and its
 code proves nothing: meshes and CDNs send it after the request reached the service, in JSON too. 421 may be repeated by
-RFC 9110, section 15.5.20.
+RFC 9110, section 15.5.20; 302 and 303 may mean "done, look there" (section 15.4.4).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from hunyuan_async.errors import (
 from hunyuan_async.models import ImageRequest
 from hunyuan_async.settings import Service
 
-NO_REFUSAL = frozenset({408, 409, 425})
+NO_REFUSAL = frozenset({300, 302, 303, 304, 305, 306, 408, 409, 425})
 NOT_ABOUT_CONTENT = frozenset({401, 421, 429})  # "violates the rate limit" is no content policy
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "cf-ray")
 
@@ -147,7 +147,7 @@ def _sentence(error_class: type[HunyuanError], seen: Reply, answer: Answer | Non
             f"The answer does not tell what became of the request ({words}). "
             "It may have been charged, so it is not sent again by itself."
         )
-    if 300 <= status < 400:
+    if error_class is Refused and status < 400:
         place = _origin(seen.headers.get("location", "")) or "another address"
         return f"The base URL redirects to {place}; set base_url to where the API is (nothing was sent on)."
     return {

@@ -26,7 +26,7 @@ _LARGEST_BODY = 2**20  # bytes
 _DEEPEST_BODY = 64  # levels
 # "." and ".." would climb the path of a status check.
 _TASK_ID = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._:-]{1,128}")
-_SALVAGEABLE_ID = re.compile(rb'"task_id"\s*:\s*"([^"\\]{1,128})"')
+_SALVAGEABLE_ID = re.compile(rb'"task_?[iI]d"\s*:\s*"([^"\\]{1,128})"')
 # An address may hold commas, so a comma separates only before another address.
 _BETWEEN_ADDRESSES = re.compile(r"[\s|]+|,(?=\s*https?://)")
 _STATES = {

@@ -8,6 +8,7 @@ submit whose hook has not returned was surely not sent.
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import attrs
 from aiohttp import ClientTimeout, TCPConnector, ThreadedResolver, TraceConfig
 
 from hunyuan_async._core.replies import NoReply, Reply
-from hunyuan_async._core.wire import submit_body
+from hunyuan_async._core.wire import salvage_task_id, submit_body
 from hunyuan_async._http.api import Api
 from hunyuan_async._http.bodies import Incoming
 from hunyuan_async._http.failures import NETWORK_ERRORS, no_reply
@@ -26,6 +27,8 @@ from hunyuan_async.transport import BeforeSend
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, TraceRequestHeadersSentParams
+
+log = logging.getLogger("hunyuan_async")
 
 _LARGEST_BODY = 64 * 1024
 # No total: it would throw away an answer that has arrived while the event loop was busy.
@@ -72,6 +75,12 @@ class Submitter:
                 if not posting.done():
                     await asyncio.sleep(0)
             expired = not posting.done()
+        except asyncio.CancelledError:
+            await _stop(posting)
+            answer = exchange.incoming.so_far()
+            if answer and (task_id := salvage_task_id(answer.body)):
+                log.warning("task %s was accepted just as its submit was cut short; it is paid", task_id)
+            raise
         finally:
             await _stop(posting)
         return self._outcome(posting, exchange, expired=expired)

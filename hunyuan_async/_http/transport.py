@@ -9,6 +9,7 @@ from hunyuan_async._http.api import Api, check_base_url, check_key
 from hunyuan_async._http.fetch import Fetcher
 from hunyuan_async._http.poll import Poller
 from hunyuan_async._http.submit import Submitter
+from hunyuan_async.errors import InvalidRequest
 from hunyuan_async.models import ImageRequest
 from hunyuan_async.settings import ApiKey, Limits, Service, Timeouts
 from hunyuan_async.transport import BeforeSend, Transport
@@ -34,6 +35,8 @@ class AiohttpTransport(Transport):
         proxy: str | None = None,
     ) -> None:
         api = Api(service, check_base_url(base_url), check_key(key))
+        if proxy and api.is_local:
+            raise InvalidRequest("An API on this machine needs no proxy, which would read the key: leave it out.")
         self._submitter = Submitter(api, timeout=timeouts.submit, proxy=proxy)
         self._poller = Poller(api, timeout=timeouts.poll, proxy=proxy)
         self._fetcher = Fetcher(

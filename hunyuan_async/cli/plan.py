@@ -23,7 +23,7 @@ class Plan:
     Attributes:
         rows: Rows that images are made from.
         images: To be made.
-        prompts: The first few.
+        prompts: The first few that differ.
         credits: What the images should cost.
         dollars: The same in US dollars.
         seconds: Until the last is finished; None if nothing tells the speed.
@@ -79,7 +79,7 @@ def make_plan(
     return Plan(
         rows=len({item.line for item in items}),
         images=images,
-        prompts=tuple(item.request.prompt for item in items[:SHOWN_PROMPTS]),
+        prompts=tuple(dict.fromkeys(item.request.prompt for item in items))[:SHOWN_PROMPTS],
         credits=credits,
         dollars=credits * service.usd_per_credit,
         seconds=max(bounds) or None,

@@ -107,12 +107,9 @@ class Progress:
     statistics: Callable[[], Statistics] = Statistics
     note: str | None = None
     _clock: Callable[[], float] = time.monotonic
-    _started_at: float = attrs.field(init=False)
+    _started_at: float = attrs.field(default=attrs.Factory(lambda self: self._clock(), takes_self=True), init=False)
     _ended_at: deque[float] = attrs.field(factory=deque, init=False)
     _ends: Counter[Status] = attrs.field(factory=Counter, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._started_at = self._clock()
 
     def happened(self, event: Event) -> None:
         """Take note of an event."""

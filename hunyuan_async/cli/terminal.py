@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
-import click
-
 from hunyuan_async.cli.exits import Exit
 
 SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -19,7 +17,7 @@ SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 def say(text: str) -> None:
     """Print a line on stderr; a terminal that is gone ends nothing."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        sys.stderr.write(f"{text}\n")  # unlike click's echo, this appears above a live panel
 
 
 def can_draw() -> bool:

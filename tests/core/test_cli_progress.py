@@ -78,18 +78,18 @@ def test_what_comes_from_outside_cannot_draw() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "activity"),
+    ("snapshot", "activity"),
     [
-        ({}, "waiting: all 64 slots are in use"),
-        ({"note": "stopping: no"}, "stopping: no"),
-        ({"done": 60_000}, "finished"),
-        ({"statistics": Statistics(waiting=1)}, "sending"),
-        ({"statistics": Statistics(in_flight=1)}, "collecting"),
+        (SNAPSHOT, "waiting: all 64 slots are in use"),
+        (attrs.evolve(SNAPSHOT, note="stopping: no"), "stopping: no"),
+        (attrs.evolve(SNAPSHOT, done=60_000), "finished"),
+        (attrs.evolve(SNAPSHOT, statistics=Statistics(waiting=1)), "sending"),
+        (attrs.evolve(SNAPSHOT, statistics=Statistics(in_flight=1)), "collecting"),
     ],
 )
-def test_a_run_says_what_it_does(changes: dict[str, object], activity: str) -> None:
+def test_a_run_says_what_it_does(snapshot: Snapshot, activity: str) -> None:
     """It waits for something, sends, collects, stops, or is finished."""
-    assert attrs.evolve(SNAPSHOT, **changes).activity == activity
+    assert snapshot.activity == activity
 
 
 @attrs.define

@@ -31,10 +31,10 @@ CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
 # What a status means: in the service's own envelope, and in a body that anything on the way may have written.
 POLICY: dict[int, tuple[type[HunyuanError], type[HunyuanError]]] = {
     **dict.fromkeys((400, 404, 405, 406, 413, 415, 418, 422, 451, 499), (Refused, Refused)),
-    **dict.fromkeys((301, 302, 303, 307, 308), (Refused, Refused)),
+    **dict.fromkeys((301, 307, 308), (Refused, Refused)),
     **dict.fromkeys((401, 403), (AuthError, AuthError)),
     402: (OutOfCredits, OutOfCredits),
-    **dict.fromkeys((408, 409, 425), (SubmitUnknown, SubmitUnknown)),
+    **dict.fromkeys((300, 302, 303, 304, 408, 409, 425), (SubmitUnknown, SubmitUnknown)),
     421: (ServiceUnavailable, ServiceUnavailable),
     429: (RateLimited, RateLimited),
     503: (ServiceUnavailable, SubmitUnknown),
@@ -151,7 +151,7 @@ def test_a_task_id_wins_whatever_the_status(status: int, body: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"), [(200, Accepted), (201, Accepted), (302, Refused), (401, AuthError), (502, SubmitUnknown)]
+    ("status", "expected"), [(200, Accepted), (201, Accepted), (307, Refused), (401, AuthError), (502, SubmitUnknown)]
 )
 def test_an_image_without_a_task(status: int, expected: type) -> None:
     """In a success it is the finished work; elsewhere an address is a link to some page."""
@@ -221,11 +221,11 @@ def test_a_cut_off_answer_says_so() -> None:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        *((status, ContentRefused) for status in (200, 302, 400, 402, 403, 404, 422, 451)),
+        *((status, ContentRefused) for status in (200, 307, 400, 402, 403, 404, 422, 451)),
         (401, AuthError),
         (421, ServiceUnavailable),
         (429, RateLimited),
-        *((status, SubmitUnknown) for status in (408, 409, 425, 500, 502, 503)),
+        *((status, SubmitUnknown) for status in (303, 408, 409, 425, 500, 502, 503)),
     ],
 )
 def test_words_of_the_content_policy(status: int, expected: type[HunyuanError], body: dict[str, object]) -> None:

@@ -168,7 +168,7 @@ def test_a_look_that_teaches_nothing_backs_off(seen: Reply | NoReply) -> None:
     watch = watching()
 
     assert delays(watch, seen, 7) == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    watch.judge(RUNNING, 0.0)
+    assert watch.judge(RUNNING, 0.0) == KeepWaiting()
     assert delays(watch, seen, 1) == [0.5]
 
 

@@ -63,18 +63,17 @@ class Command:
         """Wait for a line on stderr that holds *text*."""
         await self._reads("stderr", text)
 
-    async def prints(self, text: str, times: int = 1) -> None:
-        """Wait for so many lines on stdout that hold *text*."""
-        for _ in range(times):
-            await self._reads("stdout", text)
+    async def prints(self, text: str, times: int = 1) -> str:
+        """Wait for so many lines on stdout that hold *text*; return the last."""
+        return [await self._reads("stdout", text) for _ in range(times)][-1]
 
-    async def _reads(self, name: Literal["stdout", "stderr"], text: str) -> None:
+    async def _reads(self, name: Literal["stdout", "stderr"], text: str) -> str:
         stream = self.process.stdout if name == "stdout" else self.process.stderr
         assert stream is not None
         while line := await stream.readline():
             self._read[name].append(line)
             if text in line.decode():
-                return
+                return line.decode()
         raise AssertionError(f"{text!r} is not in {self._read}, and it said {(await self.ends()).stderr}")
 
     def receives(self, number: signal.Signals) -> None:

@@ -73,6 +73,9 @@ async def test_two_hundred_prompts_make_two_hundred_images(command_line: Command
     repeated = digests(command_line.results("again")[:40], command_line.place / "again")
     assert repeated.items() <= made.items()
 
+    (command_line.place / "out" / "report.html").unlink()
+    report = await command_line.run("report", "out")
+    assert (report.code, report.stdout) == (0, b"out/report.html\n")
     assert sorted(os.listdir(command_line.place / "out")) == ["images", "report", "report.html", "results.jsonl"]
     assert len(os.listdir(command_line.place / "out" / "images" / "0000")) == 200
     events = [json.loads(line) for line in first.stdout.splitlines()]

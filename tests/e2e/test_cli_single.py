@@ -163,3 +163,19 @@ async def test_the_emulator_needs_no_key_and_gets_none(command_line: CommandLine
     assert (ended.code, ended.stdout) == (0, b"koi.png\n")
     with Image.open(command_line.place / "koi.png") as image:
         assert image.size == (256, 256)
+
+
+async def test_the_emulator_can_be_served_and_its_key_checked(command_line: CommandLine) -> None:
+    """What it prints is what another shell pastes; Ctrl-C ends it."""
+    served = await command_line.start("emulator", "--port", "0", "--small")
+    for name in ("HUNYUAN_BASE_URL", "HUNYUAN_API_KEY"):
+        line = await served.prints(f"export {name}=")
+        command_line.environment[name] = line.strip().partition("=")[2]
+    check = await command_line.run("key", "check")
+    assert (check.code, check.stdout) == (0, b"accepted\n")
+    command_line.environment["HUNYUAN_API_KEY"] = "aio_wrong_1234"
+    refused = await command_line.run("key", "check")
+    assert (refused.code, refused.stdout) == (4, b"")
+    served.receives(signal.SIGINT)
+    ended = await served.ends()
+    assert (ended.code, "Traceback" in ended.stderr) == (130, False)

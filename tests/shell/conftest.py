@@ -108,7 +108,7 @@ class Bench:
     async def make(self, prompt: str = "a fox", target: Target | None = None) -> Outcome:
         """Take one image from the queue to its end."""
         item = Item(prompt, ImageRequest(prompt), PRICE)
-        ticket = await self.engine.admit(item)
+        ticket = await self.engine.sender.admit(item)
         return await self.engine.start(item, ticket, target)
 
     @property

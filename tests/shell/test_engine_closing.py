@@ -191,7 +191,9 @@ async def test_a_bug_in_a_look_reaches_those_who_are_watched_and_those_who_wait(
 
     ends = await asyncio.gather(*map(one.make, "abcd"), return_exceptions=True)
 
-    assert [type(end) for end in ends] == [ZeroDivisionError] * 4
+    assert [type(end) for end in ends] == [Outcome] * 2 + [ZeroDivisionError] * 2
+    paid = [end.error for end in ends if isinstance(end, Outcome) and end.error]
+    assert [(error.task_id, error.charged) for error in paid] == [("t1", "yes"), ("t2", "yes")]
     assert one.diary.steps == ["send", "send", "accept", "accept"]
     with pytest.raises(ZeroDivisionError):
         await one.make()

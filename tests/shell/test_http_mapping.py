@@ -10,7 +10,9 @@ from aioresponses import CallbackResult, aioresponses
 
 from hunyuan_async._core.replies import Fetched, NoReply, Reply
 from hunyuan_async._http.transport import AiohttpTransport
+from hunyuan_async.errors import InvalidRequest
 from hunyuan_async.models import ImageRequest
+from hunyuan_async.settings import API_IN_ONE, ApiKey, Limits, Timeouts
 
 MakeTransport = Callable[..., AiohttpTransport]
 
@@ -106,3 +108,16 @@ async def test_aioresponses_still_needs_help() -> None:
             mocked.get(TASK)
             with pytest.raises(TypeError, match="stream_writer"):
                 await session.get(TASK)
+
+
+def test_an_api_on_this_machine_is_not_reached_through_a_proxy() -> None:
+    """The way to a proxy may be long, and http shows it the key."""
+    with pytest.raises(InvalidRequest, match="proxy"):
+        AiohttpTransport(
+            API_IN_ONE,
+            ApiKey("aio_0123456789"),
+            base_url="http://localhost:9/api/v1",
+            timeouts=Timeouts(),
+            limits=Limits(),
+            proxy="http://proxy.example:3128",
+        )

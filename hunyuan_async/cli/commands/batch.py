@@ -114,7 +114,7 @@ def _show_plan(items: Sequence[BatchItem], wanted: Batch, bounds: Bounds, limits
     for line in plan.lines():
         say(line)
     if wanted.duplicates:
-        say(f"{len(wanted.duplicates):,} equal rows are made once (--duplicates make buys each)")
+        say(f"{len(wanted.duplicates):,} more would repeat others exactly: left out (--duplicates make buys them)")
     if bounds.budget is not None and bounds.budget < plan.credits:
         covered = bounds.budget // API_IN_ONE.credits_per_image
         say(f"The limit of {bounds.budget:,} credits covers {covered:,} of them")

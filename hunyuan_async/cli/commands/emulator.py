@@ -60,7 +60,7 @@ async def _serve(host: str, port: int, allow_remote: bool, seed: int | None, set
         emulator = Emulator(settings=known, host=host, port=port, allow_remote=allow_remote, seed=seed)
         await emulator.start()
     except (ValueError, OSError) as error:
-        problem = str(error)
+        problem = str(error).replace("pass allow_remote=True", "add --allow-remote")
     else:
         async with emulator:
             click.echo(f"export HUNYUAN_BASE_URL={emulator.base_url}\nexport HUNYUAN_API_KEY={emulator.api_key}")

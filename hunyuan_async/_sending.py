@@ -1,0 +1,213 @@
+"""The steps of an item's life that cost money: from the queue to the service's yes or no.
+
+A submit is sent again only if it was provably never sent, or refused for now; `judge_submit` decides that. The step to
+"sending" is stored inside the transport's hook, before the first byte leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+
+import attrs
+
+from hunyuan_async._core.dispatch import Ticket
+from hunyuan_async._core.endings import CLOSED, cut_short
+from hunyuan_async._core.lifecycle import Item, State, Step
+from hunyuan_async._core.replies import NoReply, Reply
+from hunyuan_async._core.retry import Accepted, TryAgain, judge_submit
+from hunyuan_async._core.watch import read_status
+from hunyuan_async._dispatcher import Dispatcher
+from hunyuan_async._recorder import Steps
+from hunyuan_async._tally import UNCLAIMED, Tally, log, utc_now
+from hunyuan_async.errors import AuthError, HunyuanError, NotSent, OutOfCredits, SubmitUnknown
+from hunyuan_async.models import ImageRequest, Outcome, TaskState
+from hunyuan_async.settings import Service
+from hunyuan_async.transport import Transport
+
+
+class Sender:
+    """Submits items, each once, unless the service put it off.
+
+    Attributes:
+        leaving: Items whose step to "sending" is being stored: no longer to be cancelled, not yet sent.
+        closed: Whether nothing may be sent any more.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        dispatcher: Dispatcher,
+        steps: Steps,
+        tally: Tally,
+        *,
+        service: Service,
+        patience: float,
+    ) -> None:
+        self.leaving: set[Item] = set()
+        self.closed = False
+        self._transport = transport
+        self._dispatcher = dispatcher
+        self._steps = steps
+        self._tally = tally
+        self._service = service
+        self._patience = patience  # seconds
+        self._loop = asyncio.get_running_loop()
+        self._acceptance: dict[Item, asyncio.Future[None]] = {}
+        self._accepted_at = -math.inf
+
+    async def admit(self, item: Item) -> Ticket:
+        """Wait for *item*'s turn to be sent; cancelling the wait costs nothing.
+
+        Raises:
+            BudgetExceeded: The limit on credits is spent.
+            HunyuanError: Whatever the whole queue was turned away with, for example a refused key.
+        """
+        ticket = Ticket(item.credits)
+        try:
+            if self.closed:
+                raise NotSent(f"{CLOSED}; nothing was sent. Make a new one.")
+            await self._dispatcher.permit(ticket)
+        except HunyuanError as error:
+            self._tally.ended_badly(item.id, error, finished=False)
+            raise
+        if self.closed:
+            self._dispatcher.dispatch.give_back(ticket)
+            raise cut_short(item)
+        return ticket
+
+    async def accepted(self, item: Item, running: asyncio.Task[Outcome]) -> None:
+        """Wait until *item*, just started, has been accepted, or has ended."""
+        acceptance = self._acceptance[item] = self._loop.create_future()
+        try:
+            await asyncio.wait([acceptance, running], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._acceptance[item]
+
+    async def submit(self, item: Item, ticket: Ticket) -> Reply | None:
+        """Send *item* until it is accepted or refused; return an answer that shows it finished already.
+
+        Raises:
+            HunyuanError: It was not accepted, or nobody knows (`SubmitUnknown`).
+        """
+        since = self._loop.time()
+        while True:
+            sent_at = self._loop.time()
+            seen, verdict = await self._exchange(item, ticket)
+            match verdict:
+                case Accepted(answer=answer):
+                    await self._accept(item, ticket, verdict)
+                    finished = answer and (answer.urls or answer.state in {TaskState.COMPLETED, TaskState.FAILED})
+                    return seen if finished and isinstance(seen, Reply) else None
+                case TryAgain():
+                    ticket = await self._put_off(item, ticket, verdict, sent_at, since)
+                case _:
+                    await self._refuse(item, ticket, verdict)
+                    raise verdict
+
+    async def _exchange(self, item: Item, ticket: Ticket) -> tuple[Reply | NoReply, Accepted | TryAgain | HunyuanError]:
+        """Send *item* once and judge what came back; if that is cut short, its credits are free again or at risk."""
+        assert item.request is not None
+        try:
+            seen = await self._send(item, item.request)
+            verdict = judge_submit(seen, item.request, self._service)
+            if isinstance(verdict, Accepted) and not verdict.certain:
+                item.task_id = verdict.task_id  # not to be forgotten, whatever becomes of the look
+                verdict = await self._confirm(verdict)
+        except BaseException:
+            if item.state is State.SENDING:
+                self._dispatcher.dispatch.unanswered(ticket)
+                await self._steps.take(item, Step.LOSE_ANSWER)
+            else:
+                self._dispatcher.dispatch.give_back(ticket)
+            self._dispatcher.wake()
+            raise
+        return seen, verdict
+
+    async def _send(self, item: Item, request: ImageRequest) -> Reply | NoReply:
+        async def before_send() -> None:
+            self.leaving.add(item)
+            try:
+                await self._steps.take(item, Step.SEND)
+            finally:
+                self.leaving.discard(item)
+            if item.withdrawn or self.closed:
+                await self._steps.take(item, Step.TAKE_BACK)
+                raise NotSent("The caller went away before this was sent.")
+            self._tally.sending(item.id)
+
+        seen = await self._transport.submit(request, before_send)
+        if item.state is State.SENDING and isinstance(seen, NoReply):
+            return attrs.evolve(seen, sent=True)
+        if item.state is State.PLANNED and (isinstance(seen, Reply) or seen.sent):
+            # The hook did not fire: too late to hold back, not to remember.
+            self._tally.sending(item.id)
+            await self._steps.catch_up(item, Step.SEND)
+        return seen
+
+    async def _confirm(self, salvaged: Accepted) -> Accepted | HunyuanError:
+        """Look whether an id out of a cut-off answer is a task."""
+        seen = await self._transport.poll(salvaged.task_id)
+        if isinstance(seen, Reply) and read_status(seen, salvaged.task_id):
+            return attrs.evolve(salvaged, certain=True)
+        return SubmitUnknown(
+            f"The answer was cut off; it held the id {salvaged.task_id}, which the service did not confirm. "
+            "It may have been charged, so it is not sent again by itself.",
+            task_id=salvaged.task_id,
+        )
+
+    async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted) -> None:
+        item.task_id = verdict.task_id
+        item.submitted_at = utc_now()
+        self._dispatcher.dispatch.accepted(ticket)
+        self._accepted_at = self._loop.time()
+        try:
+            await self._steps.take(item, Step.ACCEPT)
+        except BaseException:
+            self._dispatcher.dispatch.slots.give_back()  # nobody watches it here
+            raise
+        finally:
+            self._dispatcher.wake()
+        self._tally.submitted(item.id, item.task_id, item.credits)
+        if item.withdrawn:
+            log.warning(UNCLAIMED, item.task_id)
+        if acceptance := self._acceptance.get(item):
+            acceptance.set_result(None)
+
+    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, sent_at: float, since: float) -> Ticket:
+        """Wait for another permit, at the head of the queue, unless nothing was accepted for too long *since*."""
+        now = self._loop.time()
+        jitter = random.random()  # noqa: S311 - spreads load, hides nothing
+        pause = self._dispatcher.dispatch.put_off(ticket, verdict, now=now, sent_at=sent_at, jitter=jitter)
+        self._dispatcher.wake()
+        if item.state is State.SENDING:
+            await self._steps.take(item, Step.TAKE_BACK)
+        self._tally.limited += verdict.limited
+        if pause:
+            self._tally.paused(self._dispatcher.dispatch.pacer.reason, pause)
+        if item.withdrawn or self.closed:
+            raise verdict.error
+        if now - max(since, self._accepted_at) >= self._patience:
+            self._dispatcher.turn_away(verdict.error)
+            raise verdict.error
+        again = Ticket(item.credits)
+        await self._dispatcher.permit(again, again=True)
+        return again
+
+    async def _refuse(self, item: Item, ticket: Ticket, error: HunyuanError) -> None:
+        if isinstance(error, SubmitUnknown):
+            self._dispatcher.dispatch.unanswered(ticket)
+            await self._steps.take(item, Step.LOSE_ANSWER)
+        else:
+            self._dispatcher.dispatch.give_back(ticket)
+            if item.state is State.SENDING:
+                await self._steps.take(item, Step.REJECT)
+        self._dispatcher.wake()
+        if isinstance(error, AuthError | OutOfCredits):
+            self._dispatcher.turn_away(error)  # the next one in the queue would be refused as well
+
+    def close(self) -> None:
+        """Send nothing from now on, and turn away who waits."""
+        self.closed = True
+        self._dispatcher.turn_away(NotSent(f"{CLOSED} before this was sent."))
