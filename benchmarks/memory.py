@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import logging
 import math
 import subprocess
 import sys
@@ -96,6 +97,7 @@ def _resident() -> int:
 
 
 def _measure(call: str, how: str) -> None:
+    logging.disable()  # every task left at the end is paid, and worth a warning
     if how == "allocated":
         tracemalloc.start()
     with asyncio.Runner(loop_factory=_StoppedClock) as runner:

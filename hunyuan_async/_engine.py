@@ -134,8 +134,6 @@ class Engine:
             if item.state is State.SUBMITTED:
                 await self._collect(item, first)
             if item.state is State.COMPLETED and target:
-                if self.closing:
-                    raise cut_short(item)
                 await self._save(item, target)
         except HunyuanError as failure:
             error = failure.with_traceback(None)  # its frames would live as long as the outcome

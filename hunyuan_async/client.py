@@ -117,7 +117,7 @@ class Client:
         except asyncio.CancelledError:
             engine.disown(item, task.running)
             raise
-        if item.task_id is None:
+        if item.submitted_at is None:  # an id alone, out of a cut-off answer, is no acceptance
             unwrap(task.running.result())
         return task
 

@@ -136,7 +136,7 @@ class OutcomeStream:
                 raise InvalidRequest(f"{target.path} exists already; nothing was sent. Choose another folder or id.")
             ticket = await self._engine.sender.admit(item)
         except HunyuanError as error:
-            if isinstance(error, FATAL) or self._engine.closing:
+            if isinstance(error, FATAL):
                 raise
             self._waiting[number] = None
             self._ended[number] = Outcome(_as_request(request), error=error)

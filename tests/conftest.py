@@ -14,11 +14,15 @@ import aioresponses.core
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses as mock_sessions
+from hypothesis import settings
 
 from hunyuan_async._http.transport import AiohttpTransport
 from hunyuan_async.settings import API_IN_ONE, ApiKey, Limits, Timeouts
 
 pytest_plugins = ["hunyuan_async.testing"]
+
+settings.register_profile("no clock", deadline=None)  # a deadline would assert wall time
+settings.load_profile("no clock")
 
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Serve = Callable[..., Awaitable[tuple[str, asyncio.Queue[bytes]]]]

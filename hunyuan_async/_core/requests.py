@@ -36,7 +36,10 @@ def prepare(request: ImageRequest, service: Service) -> ImageRequest:
     _check_seed(request.seed)
     _check_model_and_id(request)
     _check_extra(request.extra, service)
-    return attrs.evolve(request, prompt=_prompt(request.prompt, service), size=_size(request.size, service))
+    prompt, size = _prompt(request.prompt, service), _size(request.size, service)
+    if (prompt, size) == (request.prompt, request.size):
+        return request
+    return attrs.evolve(request, prompt=prompt, size=size)
 
 
 def _prompt(prompt: str, service: Service) -> str:
@@ -111,6 +114,8 @@ def _check_encodable(name: str, text: str) -> None:
 
 
 def _check_extra(extra: Mapping[str, object], service: Service) -> None:
+    if extra == {}:
+        return
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         raise InvalidRequest("extra must map names of body fields to values")
     if taken := sorted(extra.keys() & set(service.fields.values())):

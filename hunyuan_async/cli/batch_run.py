@@ -17,7 +17,7 @@ from hunyuan_async.cli.failures import FailureGuard
 from hunyuan_async.cli.items import BatchItem
 from hunyuan_async.cli.names import NameTemplate
 from hunyuan_async.cli.progress import Progress, View
-from hunyuan_async.cli.result_lines import Status, end_status, failure_reason, result_line
+from hunyuan_async.cli.result_lines import ResultLine, Status, end_status, failure_reason, result_line
 from hunyuan_async.cli.results import ResultsFile
 from hunyuan_async.cli.views import shown
 from hunyuan_async.client import Client
@@ -57,8 +57,8 @@ class BatchRun:
         stop: Why it ended early, if it did.
         counts: How many items ended how.
         ended: Ids of the items that have ended; the others were not sent, or refused for no fault of theirs.
-        unsaved: Ids of paid tasks whose image, or whose line in the results, is not on disk.
-        recorded: Whether the results hold a line for every item that has ended.
+        unsaved: Ids of paid tasks whose image is not on disk.
+        unrecorded: Lines that the results could not take.
     """
 
     items: Sequence[BatchItem]
@@ -71,7 +71,7 @@ class BatchRun:
     counts: Counter[Status] = attrs.field(factory=Counter, init=False)
     ended: set[str] = attrs.field(factory=set, init=False)
     unsaved: list[str] = attrs.field(factory=list, init=False)
-    recorded: bool = attrs.field(default=True, init=False)
+    unrecorded: list[ResultLine] = attrs.field(factory=list, init=False)
     _submitted_at: dict[str, datetime] = attrs.field(factory=dict, init=False)
     _under_way: tuple[Client, OutcomeStream] | None = attrs.field(default=None, init=False)
     _leaving: asyncio.Task[None] | None = attrs.field(default=None, init=False)
@@ -95,8 +95,11 @@ class BatchRun:
             return self.out_dir / self.name.path(attrs.evolve(by_id[request.id or ""], request=request))
 
         self.progress.statistics = client.statistics
+        requests = (item.request for item in self.items)
+        # Saving has a bound of its own, which the view can tell; the stream's must not be met before it.
+        window = (client.limits.in_flight or client.service.max_in_flight) + client.limits.unsaved + 1
         with shown(self.progress, self.view):
-            async with client.stream((item.request for item in self.items), save_to=path) as outcomes:
+            async with client.stream(requests, window=window, save_to=path) as outcomes:
                 self._under_way = client, outcomes
                 if self.stop:
                     outcomes.stop()
@@ -150,13 +153,13 @@ class BatchRun:
         )
         self.ended.add(item.id)
         self.counts[line["status"]] += 1
+        if line["status"] == "submitted" and line["task_id"]:
+            self.unsaved.append(line["task_id"])
         try:
             results.append(line)
         except OSError as failure:
             self.failed(failure)
-            self.recorded = False
-        if line["task_id"] and (line["status"] == "submitted" or not self.recorded):
-            self.unsaved.append(line["task_id"])
+            self.unrecorded.append(line)
         self.guard.ended(failure_reason(line))
         if len(self.ended) < len(self.items) and (reason := self.guard.too_many) and not self.stop:
             self._stop(Stop(reason, Exit.TRY_LATER))

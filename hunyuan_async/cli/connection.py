@@ -54,6 +54,10 @@ class Connection:
         elif self.base_url:
             raise InvalidRequest("--emulator starts a service of its own: leave --base-url out")
 
+    def title(self, work: str) -> str:
+        """Return what a view shows above *work*."""
+        return f"emulator: {work}" if self.emulator else work
+
     def options(self) -> str:
         """Return the options that lead another command to the same place."""
         if self.emulator:

@@ -77,7 +77,7 @@ class Destination:
 
     def _tell(self, result: ImageResult, saved: tuple[SavedImage, ...]) -> None:
         paths = "\n".join(str(image.path) for image in saved)
-        click.echo(json.dumps(description(result, saved)) if self.as_json else paths)
+        click.echo(json.dumps(_description(result, saved)) if self.as_json else paths)
 
 
 destination_options = option_group(
@@ -103,13 +103,13 @@ async def make_image(connection: Connection, request: ImageRequest, destination:
 
     try:
         async with open_client(connection, on_event=happened) as client:
-            with shown(Progress(request.prompt, 1, client.statistics), view):
+            with shown(Progress(connection.title(request.prompt), 1, client.statistics), view):
                 result = await _made(client, request)
             await destination.save(client, result)
     except BaseException as error:
         lost = isinstance(error, HunyuanError) and end_status(error) != "submitted"
         if paid and not lost and not connection.emulator:
-            say(f"It is paid. Fetch it with: {fetch_command(paid[0], connection, destination)}")
+            say(f"It is paid. Fetch it with: {_fetch_command(paid[0], connection, destination)}")
         raise
     return Exit.DONE
 
@@ -122,7 +122,9 @@ async def _made(client: Client, request: ImageRequest) -> ImageResult:
             say("Interrupted: waiting for the answer to the request already sent.")
         raise
     assert task.request is not None
-    say(f"task {task.id}, seed {task.request.seed}, {price_text()}")
+    credits = API_IN_ONE.credits_per_image
+    cost = f"{credits} credits (about ${credits * API_IN_ONE.usd_per_credit:.2f})"
+    say(f"task {task.id}, seed {task.request.seed}, {cost}")
     return await task
 
 
@@ -135,20 +137,12 @@ def waiting_view() -> View:
     return LivePanel(transient=True)
 
 
-def fetch_command(task_id: str, connection: Connection, destination: Destination) -> str:
-    """Return the command that fetches a paid image later."""
+def _fetch_command(task_id: str, connection: Connection, destination: Destination) -> str:
     where = f"-o {shlex.quote(destination.output)}" if destination.output else "--wait"
     return f"hunyuan task {task_id} {where}{' --force' if destination.force else ''}{connection.options()}"
 
 
-def price_text() -> str:
-    """Return the price of one image in words."""
-    credits = API_IN_ONE.credits_per_image
-    return f"{credits} credits (about ${credits * API_IN_ONE.usd_per_credit:.2f})"
-
-
-def description(result: ImageResult, saved: tuple[SavedImage, ...]) -> dict[str, object]:
-    """Return what `--json` prints of an image."""
+def _description(result: ImageResult, saved: tuple[SavedImage, ...]) -> dict[str, object]:
     images = [{**attrs.asdict(one, filter=attrs.filters.exclude("url")), "path": str(one.path)} for one in saved]
     return {
         "task_id": result.task_id,

@@ -28,7 +28,7 @@ def summary(run: BatchRun, to_go: int, *, go_on: str | None, report: str, collec
         f"to go {to_go:,}",
         f"{seen.credits_spent:,} credits spent, {seen.credits_at_risk:,} at risk: about ${dollars:,.2f}",
         *(f"  {count:,} x {message}" for message, count in run.guard.messages.most_common(3)),
-        *_fetch_commands(run.unsaved if collectable else []),
+        *(_fetch_commands(run) if collectable else ()),
         *([f"Go on:   {go_on}"] if go_on else []),
         f"Report:  {report}",
     ]
@@ -41,8 +41,12 @@ def _why(run: BatchRun, to_go: int) -> str:
     return "Finished: the part that was asked for." if to_go else "Finished: every image was asked for."
 
 
-def _fetch_commands(task_ids: list[str]) -> list[str]:
-    lines = [f"Paid, not on disk: hunyuan task {task_id} -o {task_id}.png" for task_id in task_ids[:COMMANDS_SHOWN]]
-    if len(task_ids) > COMMANDS_SHOWN:
-        lines.append(f"... and {len(task_ids) - COMMANDS_SHOWN:,} more with status `submitted` in results.jsonl")
+def _fetch_commands(run: BatchRun) -> list[str]:
+    # What the results do not hold stands nowhere else: it is shown to the last one.
+    unrecorded = [line["task_id"] for line in run.unrecorded if line["task_id"]]
+    others = [task_id for task_id in run.unsaved if task_id not in unrecorded]
+    shown = [*unrecorded, *others[:COMMANDS_SHOWN]]
+    lines = [f"Paid, not on disk: hunyuan task {task_id} -o {task_id}.png" for task_id in shown]
+    if len(others) > COMMANDS_SHOWN:
+        lines.append(f"... and {len(others) - COMMANDS_SHOWN:,} more with status `submitted` in results.jsonl")
     return lines

@@ -60,6 +60,7 @@ def test_every_command_has_help(command: str) -> None:
         (["generate", "koi", "--base-url", "http://127.0.0.1:9"], "leave --base-url out"),
         (["edit", "night", "--image", "koi.png"], "upload the file somewhere"),
         (["batch", "there.txt", "--out", "full"], "full already holds results: choose another --out"),
+        (["batch", "invalid.csv", "--out", "."], "is where this run's bad lines would go: choose another --out"),
         (["batch", "no.txt", "--out", "out"], "no.txt cannot be read: No such file or directory"),
         (["batch", "empty.txt", "--out", "out"], "the input holds no row"),
         (["batch", "-", "--out", "out"], "add --input-format"),
@@ -111,6 +112,8 @@ def test_a_dry_run_needs_no_key_and_makes_nothing(place: Path) -> None:
         "The limit of 100 credits covers 4 of them",
     ):
         assert told in shown.stderr
+    assert "2 -> 4 images" in run("batch", "shop.csv", "--out", "out", *options, "--dry-run", "--limit", "4").stderr
+    assert "-> 2 images" in run("batch", "shop.csv", "--out", "out", *options, "--dry-run", "--sample", "2").stderr
     assert os.listdir(place) == ["shop.csv"]
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict, cast
 
@@ -82,7 +82,8 @@ class Command:
 
     async def ends(self, stdin: bytes | None = None) -> Ended:
         """Wait for its end."""
-        stdout, stderr = await self.process.communicate(stdin)
+        async with asyncio.timeout(60):  # not how long it takes, but that it ends at all
+            stdout, stderr = await self.process.communicate(stdin)
         assert self.process.returncode is not None
         stdout, stderr = b"".join([*self._read["stdout"], stdout]), b"".join([*self._read["stderr"], stderr])
         return Ended(self.process.returncode, stdout, stderr.decode())
@@ -108,17 +109,17 @@ class CommandLine:
         self.emulator = emulator
         self.environment |= {"HUNYUAN_BASE_URL": emulator.base_url, "HUNYUAN_API_KEY": emulator.api_key}
 
-    async def start(self, *arguments: str | Path, before: Callable[[], object] | None = None) -> Command:
-        """Start a command; *before* runs in the child."""
+    async def start(self, *arguments: str | Path, after: str = "") -> Command:
+        """Start a command; *after* is what a shell does first, in the same process."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
+            *(["sh", "-c", f'{after}; exec "$@"', "sh"] if after else []),
             *(sys.executable, "-m", "hunyuan_async", *map(str, arguments)),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
             cwd=self.place,
             env=self.environment,
-            preexec_fn=before,
         )
         self._started.append(process)
         return Command(process)

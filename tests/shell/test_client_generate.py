@@ -13,7 +13,7 @@ from hunyuan_async.errors import HunyuanError, InvalidRequest, NotSent, SubmitUn
 from hunyuan_async.events import Completed, Event, Polled, Sending, Submitted
 from hunyuan_async.models import ImageRequest, Statistics, TaskState
 from hunyuan_async.settings import Limits
-from hunyuan_async.testing import NoReply, ScriptedTransport, VirtualTimeLoop, accepted, finished, refused
+from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, VirtualTimeLoop, accepted, finished, refused
 
 Connect = Callable[..., Client]
 
@@ -152,10 +152,16 @@ async def test_a_task_is_awaitable_by_many_and_none_harms_the_others(connect: Co
 
 @pytest.mark.parametrize(
     ("answer", "error"),
-    [(refused(400), HunyuanError), (NoReply("reset", sent=True), SubmitUnknown), (refused(401), HunyuanError)],
+    [
+        (refused(400), HunyuanError),
+        (refused(401), HunyuanError),
+        (NoReply("reset", sent=True), SubmitUnknown),
+        (Reply(200, b'{"data": {"task_id": "t1", "st', complete=False), SubmitUnknown),
+    ],
+    ids=["refused", "key", "no-answer", "unconfirmed-id"],
 )
 async def test_submit_raises_what_was_not_accepted(
-    connect: Connect, answer: NoReply, error: type[HunyuanError]
+    connect: Connect, answer: Reply | NoReply, error: type[HunyuanError]
 ) -> None:
     """A handle is only given for what is paid."""
     client = connect(ScriptedTransport(submit=lambda _: answer))
@@ -176,6 +182,18 @@ async def test_submit_returns_a_task_that_failed_later(connect: Connect) -> None
         with pytest.raises(TaskLost) as caught:
             await task
     assert caught.value.task_id == "t1"
+
+
+async def test_slots_grow_by_success_alone(connect: Connect) -> None:
+    """Tasks that fail are no sign that the service bears more of them."""
+    failing = Reply(200, b'{"data": {"task_id": "t1", "status": "failed"}}')
+    slots = []
+    for transport in (ScriptedTransport(), ScriptedTransport(poll=lambda _: failing)):
+        client = connect(transport, limits=Limits())
+        await asyncio.gather(*(client.generate("a fox") for _ in range(3)), return_exceptions=True)
+        slots.append(client.statistics().slots)
+
+    assert slots[0] > slots[1] == client.service.start_in_flight
 
 
 async def test_a_task_can_be_taken_up_by_its_id(connect: Connect) -> None:

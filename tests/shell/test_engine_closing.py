@@ -108,6 +108,21 @@ async def test_closing_waits_for_answers_to_what_was_sent_and_for_nothing_else(
     assert names(tmp_path) == []
 
 
+async def test_closing_twice_waits_for_the_first_time(bench: Build) -> None:
+    """Whoever closes, it is closed when they go on."""
+    one = bench(Slow(answer=20))
+    making = asyncio.create_task(one.make())
+    await asyncio.sleep(10)
+    first = asyncio.create_task(one.engine.aclose())
+    await asyncio.sleep(1)
+    assert not one.transport.closed
+
+    await one.engine.aclose()
+
+    assert one.transport.closed
+    await asyncio.wait([making, first])
+
+
 @pytest.mark.parametrize("turns", range(8))
 async def test_closing_at_the_moment_of_the_start_loses_nobody(bench: Build, turns: int) -> None:
     """A permit granted or a run made in the very turn of the loop in which the engine closes is not left behind."""
@@ -164,6 +179,20 @@ async def test_a_recorder_that_cannot_close_leaves_no_connection_open(bench: Bui
     with pytest.raises(OSError, match="disk full"):
         await one.engine.aclose()
     assert one.transport.closed
+
+
+async def test_a_caller_who_leaves_while_it_connects_makes_room_at_once(bench: Build) -> None:
+    """The slot goes to the next in the queue without waiting for anything."""
+    one = bench(Slow(connect=20), slots=1)
+    makings = [asyncio.create_task(one.make(name)) for name in "ab"]
+    await asyncio.sleep(5)
+    [(running, item)] = one.engine.running.items()
+    one.engine.disown(item, running)
+
+    outcome = await makings[1]
+
+    assert (outcome.ok, makings[0].cancelled()) == (True, True)
+    assert now() == pytest.approx(5 + 20, abs=2)
 
 
 async def test_nothing_is_remembered_of_callers_whose_request_came_to_nothing(bench: Build) -> None:

@@ -188,6 +188,31 @@ async def test_old_trouble_does_not_count(bench: Build) -> None:
     assert (await one.make()).ok
 
 
+async def test_what_is_limited_while_others_are_accepted_is_no_trouble(bench: Build) -> None:
+    """An item that is put off again and again waits on, as long as the service takes anything at all."""
+    unlucky = itertools.chain(itertools.repeat(refused(429, retry_after="7"), 3), [accepted("t0")])
+    answers = {"unlucky": unlucky, "lucky": map(accepted, map("t{}".format, itertools.count(1)))}
+    transport = ScriptedTransport(submit=lambda request: next(answers[request.prompt]), poll=finished)
+    one = bench(transport, timeouts=Timeouts(trouble=10))
+
+    outcomes = await asyncio.gather(*map(one.make, ["unlucky", *["lucky"] * 100]))
+
+    assert all(outcome.ok for outcome in outcomes)
+    assert [event.seconds for event in one.events if isinstance(event, Paused)] == pytest.approx([7, 7, 7])
+
+
+async def test_what_is_limited_after_its_caller_left_is_not_sent_again(bench: Build) -> None:
+    """It is not paid, so it need not be."""
+    one = bench(Answering(refused(429)))
+    making = asyncio.create_task(one.make())
+    await asyncio.sleep(0.05)
+    [(running, item)] = one.engine.running.items()
+    one.engine.disown(item, running)
+
+    assert kind_of(await making) == ("limited", "no")
+    assert one.diary.steps == ["send", "take_back"]
+
+
 @pytest.mark.parametrize(("status", "error"), [(401, AuthError), (402, OutOfCredits)])
 async def test_a_refused_key_turns_the_queue_away_and_may_be_tried_again(
     bench: Build, status: int, error: type[Exception]

@@ -220,13 +220,14 @@ async def test_leaving_early_forgets_an_error_of_the_callers_iterator(connect: C
     del outcomes
 
 
-async def test_a_bug_reaches_the_reader(connect: Connect) -> None:
+@pytest.mark.parametrize("place", ["submit", "poll"])
+async def test_a_bug_reaches_the_reader(connect: Connect, place: str) -> None:
     """If the engine breaks, the stream ends with the bug; it neither hangs nor ends as if all were well."""
 
-    def poll(task_id: str) -> Reply:
+    def broken(_: object) -> Reply:
         raise ZeroDivisionError
 
-    client = connect(ScriptedTransport(submit=lambda _: accepted("t1"), poll=poll))
+    client = connect(ScriptedTransport(submit=broken) if place == "submit" else ScriptedTransport(poll=broken))
 
     with pytest.raises(ZeroDivisionError):
         await read(client.stream("abc"))
@@ -258,6 +259,15 @@ async def test_reading_on_after_leaving_ends(connect: Connect) -> None:
         pass
 
     assert [outcome async for outcome in outcomes] == []
+
+
+async def test_stopping_ends_what_is_waiting_to_be_sent_again(connect: Connect) -> None:
+    """It was never sent and never will be, so the reader does not wait for it."""
+    client = connect(ScriptedTransport(submit=lambda _: NoReply("connection refused", sent=False)))
+    async with client.stream("abc", ordered=True) as outcomes:
+        await asyncio.sleep(20)
+        outcomes.stop()
+        assert [outcome async for outcome in outcomes] == []
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from hunyuan_async.cli.names import parse_name
 from hunyuan_async.cli.pending import go_on_command, write_pending
 from hunyuan_async.cli.plan import make_plan
 from hunyuan_async.cli.progress import Progress
-from hunyuan_async.cli.report import build_report
+from hunyuan_async.cli.report import PER_PAGE, build_report
 from hunyuan_async.cli.results import FILE_NAME, ResultsFile
 from hunyuan_async.cli.summary import summary
 from hunyuan_async.cli.terminal import run, say
@@ -32,13 +32,20 @@ from hunyuan_async.cli.views import open_view
 from hunyuan_async.errors import HunyuanError, InvalidRequest
 from hunyuan_async.settings import API_IN_ONE, Limits, Timeouts
 
+INVALID = "invalid.csv"
 BAD_LINES_SHOWN = 20
 ASK_ABOVE = 100  # images
 
 
 @click.command
 @click.argument("source", metavar="FILE")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where images and results go.",
+)
 @row_options
 @bound_options
 @conduct_options
@@ -56,6 +63,8 @@ def batch(source: str, out: Path, rows: Rows, bounds: Bounds, conduct: Conduct, 
     name = parse_name(conduct.name)
     if any((out / made).exists() for made in (FILE_NAME, "images")):
         raise InvalidRequest(f"{out} already holds results: choose another --out")
+    if Path(source).resolve() == (out / INVALID).resolve():
+        raise InvalidRequest(f"{source} is where this run's bad lines would go: choose another --out")
     wanted = _read(source, rows)
     _tell_bad(wanted.bad, out, rows)
     items = _part(wanted.items, conduct)
@@ -65,7 +74,7 @@ def batch(source: str, out: Path, rows: Rows, bounds: Bounds, conduct: Conduct, 
         return Exit.DONE
     connection.check()
     _ask(len(items), conduct)
-    progress = Progress(f"{'emulator: ' if connection.emulator else ''}{source} -> {out}", len(items))
+    progress = Progress(connection.title(f"{source} -> {out}"), len(items))
     batch_run = BatchRun(items, out, name, FailureGuard(bounds.max_failures), progress, open_view(conduct.progress))
     run(_make(batch_run, wanted, bounds, limits, connection), batch_run.interrupted)
     return _finish(batch_run, wanted, connection, conduct)
@@ -85,10 +94,9 @@ def _read(source: str, rows: Rows) -> Batch:
 
 def _tell_bad(bad: Sequence[BadLine], out: Path, rows: Rows) -> None:
     """Show what is wrong with the input before anything is sent, and stop unless told to go on."""
-    table = out / "invalid.csv"
     if not bad:
-        table.unlink(missing_ok=True)
         return
+    table = out / INVALID
     for line in bad[:BAD_LINES_SHOWN]:
         say(f"line {line.line}: {printable(line.problem)}")
     out.mkdir(parents=True, exist_ok=True)
@@ -142,7 +150,7 @@ async def _make(batch_run: BatchRun, wanted: Batch, bounds: Bounds, limits: Limi
         except HunyuanError as error:
             batch_run.failed(error)
         finally:
-            if batch_run.recorded:
+            if not batch_run.unrecorded:  # or a paid item would be told to be pending
                 everything = sorted([*wanted.items, *wanted.duplicates], key=lambda item: item.index)
                 with batch_run.disk_trouble_noted():
                     results.rewrite(everything, API_IN_ONE)
@@ -158,10 +166,12 @@ def _finish(batch_run: BatchRun, wanted: Batch, connection: Connection, conduct:
         if left:
             named = "" if conduct.name == "{id}" else f" --name {shlex.quote(conduct.name)}"
             go_on = go_on_command(write_pending(out, left), connection.options() + named)
+        if len(batch_run.items) > PER_PAGE:
+            say("Writing the report; Ctrl-C leaves it out.")
         try:
             report = str(build_report(out))
         except KeyboardInterrupt:
-            say("The report is left out.")
+            say("left out")
     for line in summary(batch_run, len(left), go_on=go_on, report=report, collectable=not connection.emulator):
         say(line)
     return batch_run.exit_code()
