@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         TaskLost,
         TaskTimedOut,
     )
-    from hunyuan_async.models import ImageRequest, ImageResult, Outcome, SavedImage, Statistics, TaskState, TaskStatus
+    from hunyuan_async.events import Statistics
+    from hunyuan_async.models import ImageRequest, ImageResult, Outcome, SavedImage, TaskState, TaskStatus
     from hunyuan_async.settings import API_IN_ONE, Limits, Polling, Service, Timeouts
     from hunyuan_async.streams import OutcomeStream
     from hunyuan_async.tasks import GenerationTask
@@ -71,7 +72,7 @@ __all__ = [
 ]
 
 # Those that load least stand first.
-_MODULES = ("errors", "models", "settings", "tasks", "streams", "client")
+_MODULES = ("errors", "models", "settings", "tasks", "streams", "client", "events")
 
 
 def __getattr__(name: str) -> object:

@@ -23,9 +23,10 @@ from hunyuan_async._core.wire import as_task_id
 from hunyuan_async._dispatcher import Dispatcher
 from hunyuan_async._poller import Poller
 from hunyuan_async._recorder import Recorder, Steps
-from hunyuan_async._saving import Saver, Target
+from hunyuan_async._saving import Saver
 from hunyuan_async._sending import Sender
 from hunyuan_async._tally import UNCLAIMED, Tally, log, utc_now
+from hunyuan_async._targets import Target
 from hunyuan_async.errors import (
     ContentRefused,
     DownloadFailed,
@@ -35,7 +36,8 @@ from hunyuan_async.errors import (
     TaskFailed,
     TaskLost,
 )
-from hunyuan_async.models import Outcome, SavedImage, Statistics, TaskStatus
+from hunyuan_async.events import Statistics
+from hunyuan_async.models import Outcome, SavedImage, TaskStatus
 from hunyuan_async.settings import Service, Timeouts
 from hunyuan_async.transport import Transport
 

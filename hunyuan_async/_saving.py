@@ -5,49 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-
-import attrs
 
 from hunyuan_async._core.fetching import judge_fetch, retry_delay
-from hunyuan_async._core.image_bytes import EXTENSIONS
 from hunyuan_async._files import ImageFile
+from hunyuan_async._targets import Target
 from hunyuan_async.errors import DownloadFailed
 from hunyuan_async.models import SavedImage, TaskStatus
 from hunyuan_async.transport import Transport
 
 ATTEMPTS = 4
-
-
-@attrs.frozen
-class Target:
-    """Where an item's images go.
-
-    Attributes:
-        path: The file's whole name, or a name without the extension, which then follows from the bytes.
-        exact: Whether the name is kept as it is.
-        overwrite: Whether a file of that name may be replaced.
-    """
-
-    path: Path
-    exact: bool = False
-    overwrite: bool = False
-
-    @property
-    def taken(self) -> bool:
-        """Whether a file stands there that may not be replaced."""
-        if self.overwrite:
-            return False
-        paths = [self.path] if self.exact else [self.path.with_name(f"{self.path.name}.{kind}") for kind in EXTENSIONS]
-        return any(path.exists() for path in paths)
-
-    def numbered(self, number: int) -> Target:
-        """Return the target of a task's image *number*, counted from 1: "x", "x.2", "x.3"."""
-        if number == 1:
-            return self
-        suffix = self.path.suffix if self.exact else ""
-        stem = self.path.name.removesuffix(suffix)
-        return attrs.evolve(self, path=self.path.with_name(f"{stem}.{number}{suffix}"))
 
 
 class Saver:

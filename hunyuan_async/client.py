@@ -6,27 +6,23 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from uuid import uuid4
 
 import attrs
 
 from hunyuan_async._core.lifecycle import Item, State
-from hunyuan_async._core.names import safe_name
 from hunyuan_async._core.requests import prepare
-from hunyuan_async._saving import Target
 from hunyuan_async._uncancelled import see_through
 from hunyuan_async.errors import HunyuanError, InvalidRequest, NotSent, TaskTimedOut
-from hunyuan_async.events import Event
-from hunyuan_async.models import ImageRequest, ImageResult, SavedImage, Statistics, TaskState, TaskStatus
+from hunyuan_async.models import ImageRequest, ImageResult, SavedImage, TaskState, TaskStatus
 from hunyuan_async.settings import API_IN_ONE, Limits, Polling, Service, Timeouts
 from hunyuan_async.streams import OutcomeStream, Requests
 from hunyuan_async.tasks import GenerationTask, unwrap
 
 if TYPE_CHECKING:
     from hunyuan_async._engine import Engine
+    from hunyuan_async.events import Event, Statistics
     from hunyuan_async.transport import Transport
 
 LARGEST_SEED = 2**31 - 1
@@ -155,6 +151,8 @@ class Client:
             save_to: A folder to save the images in, named after the requests' ids; or a function that gives each
                 request's path without the extension, which follows from the image.
         """
+        from hunyuan_async._targets import target_for
+
         if window is not None and window < 1:
             raise InvalidRequest(f"window must be at least 1, got {window!r}")
         return OutcomeStream(
@@ -163,7 +161,7 @@ class Client:
             self._plan,
             window=window or self.limits.in_flight or self.service.max_in_flight,
             ordered=ordered,
-            target=_target_for(save_to),
+            target=target_for(save_to),
         )
 
     async def download(
@@ -180,7 +178,9 @@ class Client:
         Raises:
             DownloadFailed: It could not be fetched or saved; `expired` if its address no longer works.
         """
-        target = _target_at(Path(path), result.task_id, overwrite, folder=os.fspath(path).endswith(os.sep))
+        from hunyuan_async._targets import target_at
+
+        target = target_at(path, result.task_id, overwrite=overwrite)
         return await self._bound().save(TaskStatus(result.task_id, TaskState.COMPLETED, result.urls), target)
 
     @property
@@ -193,6 +193,8 @@ class Client:
 
     def statistics(self) -> Statistics:
         """Take a snapshot of the work."""
+        from hunyuan_async.events import Statistics
+
         return self._engine.statistics() if self._engine else Statistics()
 
     async def aclose(self) -> None:
@@ -236,7 +238,7 @@ class Client:
         """Check a request and draw what it leaves open, before anything is sent."""
         prepared = prepare(ImageRequest(request) if isinstance(request, str) else request, self.service)
         seed = secrets.randbelow(LARGEST_SEED + 1) if prepared.seed is None else prepared.seed
-        prepared = attrs.evolve(prepared, seed=seed, id=prepared.id or uuid4().hex)
+        prepared = attrs.evolve(prepared, seed=seed, id=prepared.id or secrets.token_hex(16))
         assert prepared.id is not None
         return Item(prepared.id, prepared, self.service.credits_per_image)
 
@@ -268,23 +270,6 @@ def _with(request: str | ImageRequest, size: str | None, seed: int | None) -> Im
     if size is not None:
         request = attrs.evolve(request, size=size)
     return request if seed is None else attrs.evolve(request, seed=seed)
-
-
-def _target_at(path: Path, name: str, overwrite: bool, *, folder: bool) -> Target:
-    if folder or path.is_dir():
-        return Target(path / safe_name(name or "image", name), overwrite=overwrite)
-    return Target(path, exact=True, overwrite=overwrite)
-
-
-def _target_for(
-    save_to: str | os.PathLike[str] | Callable[[ImageRequest], os.PathLike[str]] | None,
-) -> Callable[[ImageRequest], Target] | None:
-    if save_to is None:
-        return None
-    if callable(save_to):
-        return lambda request: Target(Path(save_to(request)))
-    folder = Path(save_to)
-    return lambda request: Target(folder / safe_name(request.id or "", request.id or ""))
 
 
 def _late(item: Item, task: GenerationTask | None, engine: Engine) -> HunyuanError:

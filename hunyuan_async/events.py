@@ -1,4 +1,4 @@
-"""What the engine tells while it works: frozen values, in the order in which they happened.
+"""What the engine tells while it works: events, in the order in which they happened, and a snapshot of its counts.
 
 Panel, logs, telemetry and web pages read these and `Client.statistics()`, nothing else. No event holds a
 prompt, a key or an image's address.
@@ -77,3 +77,44 @@ class Paused(Event):
 
     reason: str
     seconds: float
+
+
+@attrs.frozen
+class Statistics:
+    """A snapshot of a client at work.
+
+    Attributes:
+        waiting: Requests that wait for their turn to be sent.
+        in_flight: Tasks accepted and not finished, and submits under way.
+        slots: How many may be in flight at once now.
+        saving: Finished, and not yet on disk.
+        succeeded: Finished at the service.
+        failed: Items that ended without an image: not sent, refused, failed or no longer waited for.
+        unknown: Sent, and no answer tells what became of them.
+        credits_spent: For accepted tasks.
+        credits_reserved: For submits whose answer is awaited.
+        credits_at_risk: For unknown ones.
+        submits: POSTs that left this machine.
+        polls: Status checks that left this machine.
+        limited: Answers that said "too many requests".
+        unclear: Polls that taught nothing, or showed a status word that we do not know.
+        rate: Requests a second that may leave now; infinite if nothing limits them.
+        waiting_for: Why no request leaves now, in words; None if nothing holds them back.
+    """
+
+    waiting: int = 0
+    in_flight: int = 0
+    slots: int = 0
+    saving: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    unknown: int = 0
+    credits_spent: int = 0
+    credits_reserved: int = 0
+    credits_at_risk: int = 0
+    submits: int = 0
+    polls: int = 0
+    limited: int = 0
+    unclear: int = 0
+    rate: float = 0.0
+    waiting_for: str | None = None

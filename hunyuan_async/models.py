@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hunyuan_async.errors import HunyuanError
 
 RequestType = Literal["text-to-image", "edit"]
@@ -153,44 +154,3 @@ class Outcome:
     def ok(self) -> bool:
         """Whether everything that was asked for was done."""
         return self.error is None
-
-
-@attrs.frozen
-class Statistics:
-    """A snapshot of a client at work.
-
-    Attributes:
-        waiting: Requests that wait for their turn to be sent.
-        in_flight: Tasks accepted and not finished, and submits under way.
-        slots: How many may be in flight at once now.
-        saving: Finished, and not yet on disk.
-        succeeded: Finished at the service.
-        failed: Items that ended without an image: not sent, refused, failed or no longer waited for.
-        unknown: Sent, and no answer tells what became of them.
-        credits_spent: For accepted tasks.
-        credits_reserved: For submits whose answer is awaited.
-        credits_at_risk: For unknown ones.
-        submits: POSTs that left this machine.
-        polls: Status checks that left this machine.
-        limited: Answers that said "too many requests".
-        unclear: Polls that taught nothing, or showed a status word that we do not know.
-        rate: Requests a second that may leave now; infinite if nothing limits them.
-        waiting_for: Why no request leaves now, in words; None if nothing holds them back.
-    """
-
-    waiting: int = 0
-    in_flight: int = 0
-    slots: int = 0
-    saving: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    unknown: int = 0
-    credits_spent: int = 0
-    credits_reserved: int = 0
-    credits_at_risk: int = 0
-    submits: int = 0
-    polls: int = 0
-    limited: int = 0
-    unclear: int = 0
-    rate: float = 0.0
-    waiting_for: str | None = None

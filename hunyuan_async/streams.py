@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hunyuan_async._core.lifecycle import Item
-from hunyuan_async._saving import Target
 from hunyuan_async._uncancelled import see_through
 from hunyuan_async.errors import (
     AuthError,
@@ -25,6 +24,7 @@ from hunyuan_async.tasks import GenerationTask
 
 if TYPE_CHECKING:
     from hunyuan_async._engine import Engine
+    from hunyuan_async._targets import Target
 
 Requests = Iterable[str | ImageRequest] | AsyncIterable[str | ImageRequest]
 FATAL = AuthError, OutOfCredits, BudgetExceeded, JournalError  # the next item would meet the same

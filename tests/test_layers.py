@@ -25,6 +25,7 @@ FLOORS = (
         "_keys",
         "_poller",
         "_recorder",
+        "_targets",
         "_tally",
         "_uncancelled",
     },

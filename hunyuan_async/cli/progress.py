@@ -10,8 +10,7 @@ import attrs
 
 from hunyuan_async.cli.plan import duration_text
 from hunyuan_async.cli.result_lines import Status, end_status
-from hunyuan_async.events import Downloaded, Event, Failed
-from hunyuan_async.models import Statistics
+from hunyuan_async.events import Downloaded, Event, Failed, Statistics
 
 RECENT = 60.0  # seconds that the speed is taken from
 

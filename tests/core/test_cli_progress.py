@@ -15,8 +15,8 @@ from hunyuan_async.cli.panel import render
 from hunyuan_async.cli.progress import Progress, Snapshot
 from hunyuan_async.cli.views import JsonLines, Lines, open_view
 from hunyuan_async.errors import AuthError, HunyuanError, NotSent, SubmitUnknown, TaskFailed, TaskTimedOut
-from hunyuan_async.events import Downloaded, Failed, Paused, Submitted
-from hunyuan_async.models import SavedImage, Statistics
+from hunyuan_async.events import Downloaded, Failed, Paused, Statistics, Submitted
+from hunyuan_async.models import SavedImage
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BUSY = Statistics(

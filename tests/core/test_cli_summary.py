@@ -15,7 +15,8 @@ from hunyuan_async.cli.progress import Progress, View
 from hunyuan_async.cli.result_lines import result_line
 from hunyuan_async.cli.summary import summary
 from hunyuan_async.errors import TaskTimedOut
-from hunyuan_async.models import ImageRequest, Outcome, Statistics
+from hunyuan_async.events import Statistics
+from hunyuan_async.models import ImageRequest, Outcome
 from hunyuan_async.settings import API_IN_ONE
 
 SPENT = Statistics(credits_spent=1250, credits_at_risk=25)

@@ -19,11 +19,11 @@ from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
 from hunyuan_async._core.slots import Slots
 from hunyuan_async._engine import Engine
-from hunyuan_async._saving import Target
 from hunyuan_async._tally import Tally
+from hunyuan_async._targets import Target
 from hunyuan_async.client import Client
-from hunyuan_async.events import Event
-from hunyuan_async.models import ImageRequest, Outcome, Statistics
+from hunyuan_async.events import Event, Statistics
+from hunyuan_async.models import ImageRequest, Outcome
 from hunyuan_async.settings import API_IN_ONE, Limits, Polling, Timeouts
 from hunyuan_async.testing import ScriptedTransport, VirtualTimeLoop
 

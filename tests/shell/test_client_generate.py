@@ -10,8 +10,8 @@ import pytest
 
 from hunyuan_async.client import Client
 from hunyuan_async.errors import HunyuanError, InvalidRequest, NotSent, SubmitUnknown, TaskLost, TaskTimedOut
-from hunyuan_async.events import Completed, Event, Polled, Sending, Submitted
-from hunyuan_async.models import ImageRequest, Statistics, TaskState
+from hunyuan_async.events import Completed, Event, Polled, Sending, Statistics, Submitted
+from hunyuan_async.models import ImageRequest, TaskState
 from hunyuan_async.settings import Limits
 from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, VirtualTimeLoop, accepted, finished, refused
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hunyuan_async._core.replies import Fetched
-from hunyuan_async._saving import Target
+from hunyuan_async._targets import Target
 from hunyuan_async.errors import HunyuanError, NotSent
 from hunyuan_async.models import ImageRequest, Outcome
 from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, accepted, finished, refused

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hunyuan_async._core.lifecycle import Step
-from hunyuan_async._saving import Target
+from hunyuan_async._targets import Target
 from hunyuan_async.errors import AuthError, HunyuanError, JournalError, OutOfCredits, TaskFailed
 from hunyuan_async.events import Paused, Sending
 from hunyuan_async.models import ImageRequest, Outcome
