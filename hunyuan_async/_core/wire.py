@@ -134,7 +134,9 @@ def read_answer(body: bytes, *, ignore_urls: Collection[str] = ()) -> Answer | N
     known = _STATES.get(word.casefold()) if word else None
     state = (known or TaskState.RUNNING) if word else None
     task_id = inner.task_id or top.task_id
-    urls = find_image_urls(content, ignore_urls)
+    # Most answers hold no address at all; in JSON its "://" is written so, with escaped slashes, or by number.
+    has_address = b":/" in body or b":\\" in body or b"\\u" in body
+    urls = find_image_urls(content, ignore_urls) if has_address else ()
     error = _error(top, inner, state, has_task=bool(task_id or state or urls))
     if error and not state:
         # Without a task, an address is a link to some help, and a bare "id" that of the HTTP request.
@@ -201,7 +203,10 @@ def _json_object(body: bytes) -> dict[str, object] | None:
         content = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and not _too_deep(content) else None
+    if not isinstance(content, dict):
+        return None
+    may_be_deep = body.count(b"{") + body.count(b"[") > _DEEPEST_BODY
+    return None if may_be_deep and _too_deep(content) else content
 
 
 def _too_deep(content: dict[str, object]) -> bool:
