@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +14,6 @@ from hunyuan_async.settings import Limits
 from hunyuan_async.testing import ScriptedTransport
 
 Connect = Callable[..., Client]
-
-LONG = pytest.mark.skipif("HUNYUAN_LONG_TESTS" not in os.environ, reason="takes minutes: set HUNYUAN_LONG_TESTS=1")
 
 
 async def most_in_flight(client: Client, making: asyncio.Future[Any]) -> int:
@@ -40,7 +37,7 @@ async def test_two_thousand_callers_share_eight_slots(connect: Connect) -> None:
     assert [request.prompt for request in transport.submits] == [str(number) for number in range(2000)]
 
 
-@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=LONG)])
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.long)])
 async def test_all_of_very_many_are_in_flight_at_once(connect: Connect, count: int) -> None:
     """Submitted, watched and collected end to end; this ends in time only if no wake-up looks through them all."""
     client = connect(limits=Limits(rate=100_000, in_flight=count))
