@@ -6,11 +6,15 @@ journal replays them; both go through `advance`, so neither can invent a path th
 ::
 
     planned --send--> sending --accept--> submitted --complete--> completed --save--> downloaded
-       ^                 |                    |                       |
-       +---take_back-----+--reject--> rejected+--fail--> failed       +--expire--> expired
-                         |                    |
-                         +--lose_answer-->    +--lose_task--> lost
-                              unknown
+     |   ^               |                  |                      |   ^                  |
+     |   +---take_back---+--reject-->       +--fail--> failed      |   +----lose_file-----+
+     |                   |  rejected        |                      |
+     +--skip--> skipped  +--lose_answer-->  +--lose_task--> lost   +--expire--> expired
+                            unknown
+
+    unknown --accept--> submitted
+            --clear--> rejected
+            --abandon--> abandoned
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ class State(enum.Enum):
     REJECTED = "rejected"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    ABANDONED = "abandoned"
+    SKIPPED = "skipped"
     EXPIRED = "expired"
     LOST = "lost"
 
@@ -43,6 +49,7 @@ class State(enum.Enum):
 class Step(enum.Enum):
     """What can happen to an item."""
 
+    SKIP = "skip"
     SEND = "send"
     TAKE_BACK = "take_back"
     ACCEPT = "accept"
@@ -52,11 +59,17 @@ class Step(enum.Enum):
     FAIL = "fail"
     LOSE_TASK = "lose_task"
     SAVE = "save"
+    LOSE_FILE = "lose_file"
+    CLEAR = "clear"
+    ABANDON = "abandon"
     EXPIRE = "expire"
 
 
 TRANSITIONS: dict[State, dict[Step, State]] = {
-    State.PLANNED: {Step.SEND: State.SENDING},
+    State.PLANNED: {
+        Step.SEND: State.SENDING,
+        Step.SKIP: State.SKIPPED,  # nobody asks for it any more
+    },
     State.SENDING: {
         Step.TAKE_BACK: State.PLANNED,  # provably never sent, or refused for now
         Step.ACCEPT: State.SUBMITTED,
@@ -69,6 +82,12 @@ TRANSITIONS: dict[State, dict[Step, State]] = {
         Step.LOSE_TASK: State.LOST,
     },
     State.COMPLETED: {Step.SAVE: State.DOWNLOADED, Step.EXPIRE: State.EXPIRED},
+    State.DOWNLOADED: {Step.LOSE_FILE: State.COMPLETED},  # the image is gone from the disk
+    State.UNKNOWN: {  # a person has found out, or has given up finding out
+        Step.ACCEPT: State.SUBMITTED,
+        Step.CLEAR: State.REJECTED,
+        Step.ABANDON: State.ABANDONED,
+    },
 }
 
 

@@ -1,0 +1,1 @@
+"""The durable recorder: items and their steps in an SQLite file."""

@@ -1,0 +1,147 @@
+"""What a journal can be asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from hunyuan_async._core.lifecycle import Item, State
+from hunyuan_async._journal.rows import item_of
+from hunyuan_async._journal.schema import version_of
+from hunyuan_async._journal.troubles import in_words
+
+PAGE = 1000  # items read at once
+SPENT = frozenset({State.SUBMITTED, State.COMPLETED, State.DOWNLOADED, State.FAILED, State.EXPIRED, State.LOST})
+AT_RISK = frozenset({State.SENDING, State.UNKNOWN})
+
+# By one state the index gives them in order; a union of such queries is merged, without a sort.
+_IN_ONE_STATE = "SELECT * FROM items WHERE run = ? AND state = ? AND number > ? AND (latest OR state <> 'planned')"
+# The plus keeps SQLite from looking up all items of the run, in order to sort them, for every page.
+_LATEST = """SELECT items.*, first.number AS place FROM items AS first CROSS JOIN items USING (run, id)
+    WHERE +first.run = ? AND first.attempt = 1 AND first.number > ? AND items.latest ORDER BY place LIMIT ?"""
+
+
+@attrs.frozen
+class RunRecord:
+    """What a run is pinned to.
+
+    Attributes:
+        run: Its name.
+        base_url: The service that it pays.
+        key_fingerprint: Tells its key from others without giving it away.
+        salt: What the fingerprint was made with.
+        seed: What undrawn seeds derive from.
+        created_at: When it was first planned.
+        settings: What else its owner wants back, as JSON allows.
+    """
+
+    run: str
+    base_url: str
+    key_fingerprint: str
+    salt: bytes = attrs.field(repr=False)
+    seed: int
+    created_at: datetime
+    settings: Mapping[str, object] = attrs.field(factory=dict)
+
+
+class JournalReader:
+    """A journal that is open to be looked at.
+
+    Every method raises `JournalError` if the disk or the file do not allow what it does.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, held: ExitStack) -> None:
+        """Use an open *connection*; what is *held* is released by `close`."""
+        self.path = path
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self._held = held
+        self._process = os.getpid()
+
+    @staticmethod
+    def read_only(path: Path) -> JournalReader:
+        """Open the journal at *path*, also while another process writes it; it shows what is stored by then.
+
+        Raises:
+            JournalError: There is none, or it cannot be read.
+        """
+        return in_words(path, lambda: JournalReader._read_only(path))
+
+    @staticmethod
+    def _read_only(path: Path) -> JournalReader:
+        path.stat()
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        with ExitStack() as held:
+            held.callback(connection.close)
+            version_of(connection, path)
+            return JournalReader(path, connection, held.pop_all())
+
+    def close(self) -> None:
+        """Release everything. In a forked child it does nothing: all is the parent's."""
+        if self._process == os.getpid():
+            self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, name: str) -> RunRecord | None:
+        """Look up what a run is pinned to."""
+        for row in self._rows("SELECT * FROM runs WHERE run = ?", name):
+            created_at, settings = datetime.fromisoformat(row["created_at"]), json.loads(row["settings"])
+            return RunRecord(**{**dict(row), "created_at": created_at, "settings": settings})
+        return None
+
+    def item(self, run: str, item_id: str) -> Item | None:
+        """Look up an item's latest attempt."""
+        return self._first("SELECT * FROM items WHERE run = ? AND id = ? AND latest", run, item_id)
+
+    def find(self, task_id: str) -> Item | None:
+        """Look up the item of a task, in whatever run."""
+        return self._first("SELECT * FROM items WHERE task_id = ? ORDER BY number DESC LIMIT 1", task_id)
+
+    def items(self, run: str, states: Collection[State], after: int = 0, limit: int = PAGE) -> list[Item]:
+        """Return a page of a run's items in the order of planning; the last one's `number` is the next page's *after*.
+
+        All attempts are among them but those that a later one replaced before they were sent.
+        """
+        query = " UNION ALL ".join([_IN_ONE_STATE] * len(states)) + " ORDER BY number LIMIT ?"
+        values = [value for state in states for value in (run, state.value, after)]
+        return [item_of(row) for row in self._rows(query, *values, limit)]
+
+    def latest(self, run: str) -> Iterator[Item]:
+        """Read the latest attempt of every item, in the order in which their first attempts were planned.
+
+        It is read by pages, so that a slow reader does not hold the writer's log back.
+        """
+        place = 0
+        while rows := self._rows(_LATEST, run, place, PAGE):
+            yield from map(item_of, rows)
+            place = rows[-1]["place"]
+
+    def totals(self, run: str) -> dict[State, int]:
+        """Count a run's items by the states of their latest attempts."""
+        rows = self._rows("SELECT state, count(*) FROM items WHERE run = ? AND latest GROUP BY state", run)
+        return {State(state): count for state, count in rows}
+
+    def credits(self, run: str) -> tuple[int, int]:
+        """Sum up what all attempts of a run's items cost: the credits spent, and those at risk."""
+        rows = self._rows("SELECT state, sum(credits) FROM items WHERE run = ? GROUP BY state", run)
+        sums = {State(state): credits for state, credits in rows}
+        return sum(sums.get(state, 0) for state in SPENT), sum(sums.get(state, 0) for state in AT_RISK)
+
+    def _first(self, query: str, *values: str) -> Item | None:
+        return next((item_of(row) for row in self._rows(query, *values)), None)
+
+    def _rows(self, query: str, *values: str | int) -> list[sqlite3.Row]:
+        return in_words(self.path, lambda: self._connection.execute(query, values).fetchall())
