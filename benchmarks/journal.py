@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import resource
 import sys
 import tempfile
@@ -14,9 +15,16 @@ from pathlib import Path
 
 from benchmarks.report import print_table
 from hunyuan_async._core.lifecycle import Item, State, Step, advance
-from hunyuan_async._journal.file import Entry, JournalFile
+from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.recorder import Journal
+from hunyuan_async._journal.resuming import check_files
+from hunyuan_async._journal.steps import Entry
+from hunyuan_async.cli.inputs import read_rows
+from hunyuan_async.cli.items import RowOptions
+from hunyuan_async.cli.plan import make_plan
+from hunyuan_async.cli.planning import plan_input
 from hunyuan_async.models import ImageRequest, SavedImage, TaskState, TaskStatus
+from hunyuan_async.settings import API_IN_ONE
 
 LIFE = (Step.SEND, Step.ACCEPT, Step.COMPLETE, Step.SAVE)
 RATE = 20  # items a second of a gentle run
@@ -31,8 +39,30 @@ def _items(count: int) -> Iterator[Item]:
     for number in range(count):
         item_id = hashlib.sha256(b"%d" % number).hexdigest()[:16]
         request = ImageRequest(f"a koi pond, watercolor, seen from above, number {number}", seed=number, id=item_id)
-        detail = {"line": number + 2, "index": number, "variation": 1, "input": {"sku": f"sku-{number}"}}
+        detail = {"line": number + 2, "variation": 1, "input": {"sku": f"sku-{number}"}, "given": {}}
         yield Item(item_id, request, 25, run=RUN, given=item_id * 2, detail=detail)
+
+
+def _plan(file: JournalFile, count: int) -> None:
+    with file.planning(RUN) as planning:
+        planning.keep = True
+        for item in _items(count):
+            planning.add(item)
+
+
+def _write_input(path: Path) -> None:
+    with path.open("w") as file:
+        for number in range(HUGE):
+            row = {"prompt": f"a koi pond, watercolor, seen from above, number {number}", "sku": f"sku-{number}"}
+            file.write(json.dumps(row) + "\n")
+
+
+def _plan_input(file: JournalFile, path: Path) -> None:
+    record = file.begin_run()
+    with path.open("rb") as source, file.planning(record.run) as planning:
+        plan_input(planning, read_rows(source, "jsonl"), RowOptions(), record)
+        make_plan(file, record.run, API_IN_ONE)
+        planning.keep = True
 
 
 def _bring(item: Item, step: Step) -> None:
@@ -46,7 +76,7 @@ def _bring(item: Item, step: Step) -> None:
             item.completion = TaskStatus(item.task_id or "", TaskState.COMPLETED, (URL,), raw=RAW)
             item.finished_at = now
         case Step.SAVE:
-            item.files = (SavedImage(Path(f"images/0000/{item.id}.png"), URL, "0" * 64, 1_500_000, 1024, 1024),)
+            item.files = (SavedImage(Path(f"images/0000/{item.id}.png"), URL, "0" * 64, 0, 1024, 1024),)
 
 
 async def _live(journal: Journal, item: Item) -> None:
@@ -86,7 +116,7 @@ Work = Callable[[Journal, list[Item]], Awaitable[int]]
 
 async def _measure(path: Path, work: Work) -> tuple[str, ...]:
     journal = Journal(path)
-    await journal.call(lambda file: file.plan(_items(BUSY)))
+    await journal.call(lambda file: _plan(file, BUSY))
     items = await journal.call(lambda file: file.items(RUN, {State.PLANNED}, limit=BUSY))
     began, cpu = time.perf_counter(), time.process_time()
     steps = await work(journal, items)
@@ -113,33 +143,39 @@ def _timed(name: str, work: Callable[[], object]) -> tuple[str, float, int]:
     return name, seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
 
 
-def _read(file: JournalFile, *states: State) -> None:
-    after = 0
-    while page := file.items(RUN, states, after):
-        after = page[-1].number
+def _resume(folder: Path) -> None:
+    """Do all that a run does before it sends or looks at anything."""
+    with JournalFile.open(folder / "large.sqlite", folder) as file:
+        file.lose_answers(RUN)
+        assert check_files(file, RUN, verify=False) == 0
+        file.totals(RUN)
+        file.credits(RUN)
+        assert file.items(RUN, [State.PLANNED])
 
 
 def _plan_and_resume(folder: Path) -> None:
     """Plan a million lines, then resume a run with half of its images made and the rest to go."""
+    source = folder / "input.jsonl"
+    _write_input(source)
     with JournalFile.open(folder / "huge.sqlite") as file:
-        rows = [_timed(f"plan {HUGE:,} lines", lambda: file.plan(_items(HUGE)))]
-        rows.append(_timed("count them by state", lambda: file.totals(RUN)))
+        rows = [_timed(f"plan an input of {HUGE:,} lines", lambda: _plan_input(file, source))]
+        rows.append(_timed("plan the same again", lambda: _plan_input(file, source)))
+        rows.append(_timed("count them by state", lambda: file.totals(file.begin_run().run)))
     with JournalFile.open(folder / "large.sqlite") as file:
-        file.plan(_items(LARGE))
+        _plan(file, LARGE)
         made = list(_items(LARGE // 2))
         for step in LIFE:
             for item in made:
                 _bring(item, step)
             for start in range(0, len(made), GROUP):
                 file.store([Entry.of(item, step) for item in made[start : start + GROUP]])
+    (folder / "images" / "0000").mkdir(parents=True)
+    for item in made:
+        (folder / "images" / "0000" / f"{item.id}.png").touch()
     del made
-    rows.append(_timed(f"open a run of {LARGE:,}", lambda: JournalFile.open(folder / "large.sqlite").close()))
+    rows.append(_timed(f"resume a run of {LARGE:,}, half of it made", lambda: _resume(folder)))
     with JournalFile.open(folder / "large.sqlite") as file:
-        rows.append(_timed("the sending become unknown", lambda: file.recover(RUN)))
-        rows.append(_timed("sum up states and credits", lambda: (file.totals(RUN), file.credits(RUN))))
-        unfinished = (State.PLANNED, State.SUBMITTED, State.COMPLETED)
-        rows.append(_timed(f"read the {LARGE // 2:,} unfinished", lambda: _read(file, *unfinished)))
-        rows.append(_timed(f"plan all {LARGE:,} again", lambda: file.plan(_items(LARGE))))
+        rows.append(_timed(f"plan all {LARGE:,} again", lambda: _plan(file, LARGE)))
         rows.append(_timed(f"read all {LARGE:,} for the results", lambda: [None for _ in file.latest(RUN)]))
     print_table("Large runs", ("", "seconds", "more memory at the peak, MiB"), rows)
 

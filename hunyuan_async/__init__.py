@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from hunyuan_async.events import Statistics
     from hunyuan_async.models import ImageRequest, ImageResult, Outcome, SavedImage, TaskState, TaskStatus
+    from hunyuan_async.run import Run
     from hunyuan_async.settings import API_IN_ONE, Limits, Polling, Service, Timeouts
     from hunyuan_async.streams import OutcomeStream
     from hunyuan_async.tasks import GenerationTask
@@ -57,6 +58,7 @@ __all__ = [
     "Polling",
     "RateLimited",
     "Refused",
+    "Run",
     "SavedImage",
     "Service",
     "ServiceUnavailable",
@@ -72,7 +74,7 @@ __all__ = [
 ]
 
 # Those that load least stand first.
-_MODULES = ("errors", "models", "settings", "tasks", "streams", "client", "events")
+_MODULES = ("errors", "models", "settings", "tasks", "streams", "client", "events", "run")
 
 
 def __getattr__(name: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hunyuan_async._core.budget import Budget
@@ -13,10 +14,12 @@ from hunyuan_async._core.slots import Slots
 from hunyuan_async._engine import Engine
 from hunyuan_async._http.api import check_key
 from hunyuan_async._http.transport import AiohttpTransport
+from hunyuan_async._journal.recorder import Journal
 from hunyuan_async._keys import BASE_URL_VARIABLE, FILE_VARIABLE, KEY_VARIABLE, find_key
-from hunyuan_async._recorder import MemoryRecorder
+from hunyuan_async._recorder import Book, Books, MemoryRecorder
 from hunyuan_async._tally import Tally
 from hunyuan_async.errors import AuthError
+from hunyuan_async.settings import ApiKey
 
 if TYPE_CHECKING:
     from hunyuan_async.client import Client
@@ -32,16 +35,17 @@ def assemble(client: Client) -> Engine:
         InvalidRequest: The key or the base URL cannot be right.
     """
     limits, service = client.limits, client.service
+    transport = client.transport or _over_aiohttp(client)
+    recorder = MemoryRecorder() if client.journal is None else Journal(Path(client.journal))
     dispatch = Dispatch(
         Pacer(limits.rate or service.start_rate, limits.rate or MAX_RATE, limits.burst),
         PollSchedule(client.polling),
         Slots(limits.in_flight or service.start_in_flight, limits.in_flight or service.max_in_flight),
-        Budget(client.max_credits),
         limits.unsaved,
     )
     return Engine(
-        client.transport or _over_aiohttp(client),
-        MemoryRecorder(),
+        transport,
+        Books(Book(recorder, Budget(client.max_credits))),
         dispatch,
         service=service,
         timeouts=client.timeouts,
@@ -50,20 +54,34 @@ def assemble(client: Client) -> Engine:
     )
 
 
+def base_url_of(client: Client) -> str:
+    """Return the address that *client* talks to."""
+    return client.base_url or os.environ.get(BASE_URL_VARIABLE) or client.service.base_url
+
+
+def key_of(client: Client) -> ApiKey:
+    """Return the key that *client* uses.
+
+    Raises:
+        AuthError: There is none.
+        InvalidRequest: It is none that could be right.
+    """
+    if client.api_key is not None:
+        return check_key(client.api_key)
+    found = find_key(os.environ)
+    if found is None:
+        raise AuthError(
+            f"No API key: set {KEY_VARIABLE}, or {FILE_VARIABLE} to a file that holds it, or pass api_key=. "
+            "To try without a key, use hunyuan_async.emulator.Emulator."
+        )
+    return check_key(found.key)
+
+
 def _over_aiohttp(client: Client) -> AiohttpTransport:
-    key = client.api_key
-    if key is None:
-        found = find_key(os.environ)
-        if found is None:
-            raise AuthError(
-                f"No API key: set {KEY_VARIABLE}, or {FILE_VARIABLE} to a file that holds it, or pass api_key=. "
-                "To try without a key, use hunyuan_async.emulator.Emulator."
-            )
-        key = found.key
     return AiohttpTransport(
         client.service,
-        check_key(key),
-        base_url=client.base_url or os.environ.get(BASE_URL_VARIABLE) or client.service.base_url,
+        key_of(client),
+        base_url=base_url_of(client),
         timeouts=client.timeouts,
         limits=client.limits,
         proxy=client.proxy,

@@ -107,12 +107,11 @@ class Dispatcher:
                     self._give_back(ticket)
                 else:
                     turn.set_result(None)
-            case OverBudget(ticket):
-                budget = self.dispatch.budget
+            case OverBudget(ticket, budget):
                 error = BudgetExceeded(
                     f"The limit of {budget.limit} credits leaves no room for {ticket.credits} more: "
                     f"{budget.spent} spent, {budget.reserved} reserved, {budget.at_risk} at risk. Nothing was sent. "
-                    "Make a client with a higher max_credits to go on."
+                    "Go on with a higher limit (max_credits)."
                 )
                 turn = self._turns.get(ticket)
                 if turn and not turn.done():

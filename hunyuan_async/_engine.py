@@ -13,16 +13,17 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakSet
 
+from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import Dispatch, Ticket
 from hunyuan_async._core.endings import CLOSED, closed, cut_short, result_of
-from hunyuan_async._core.lifecycle import Item, State, Step
+from hunyuan_async._core.lifecycle import TRANSITIONS, Item, State, Step
 from hunyuan_async._core.replies import Reply
 from hunyuan_async._core.text import shown
 from hunyuan_async._core.watch import NOT_YET, KeepWaiting, Watch, one_look
 from hunyuan_async._core.wire import as_task_id
 from hunyuan_async._dispatcher import Dispatcher
 from hunyuan_async._poller import Poller
-from hunyuan_async._recorder import Recorder, Steps
+from hunyuan_async._recorder import Book, Books, Recorder
 from hunyuan_async._saving import Saver
 from hunyuan_async._sending import Sender
 from hunyuan_async._tally import UNCLAIMED, Tally, log, utc_now
@@ -32,6 +33,7 @@ from hunyuan_async.errors import (
     DownloadFailed,
     HunyuanError,
     InvalidRequest,
+    JournalError,
     NotSent,
     TaskFailed,
     TaskLost,
@@ -57,7 +59,7 @@ class Engine:
     def __init__(
         self,
         transport: Transport,
-        recorder: Recorder,
+        books: Books,
         dispatch: Dispatch,
         *,
         service: Service,
@@ -66,8 +68,7 @@ class Engine:
         tally: Tally,
     ) -> None:
         self._transport = transport
-        self._recorder = recorder
-        self._steps = Steps(recorder)
+        self.books = books
         self._dispatch = dispatch
         self._service = service
         self._timeouts = timeouts
@@ -75,9 +76,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._poller = Poller(transport, dispatch, self._wake, tally.looked)
         self._dispatcher = Dispatcher(dispatch, self._poller.look, self._poller.broken)
-        self.sender = Sender(
-            transport, self._dispatcher, self._steps, tally, service=service, patience=timeouts.trouble
-        )
+        self.sender = Sender(transport, self._dispatcher, books, tally, service=service, patience=timeouts.trouble)
         self._saver = Saver(transport, downloads)
         self.running: dict[asyncio.Task[Outcome], Item] = {}
         self.unclaimed: dict[asyncio.Task[Outcome], Item] = {}
@@ -87,9 +86,7 @@ class Engine:
         self._closing: asyncio.Future[None] | None = None
 
     def start(self, item: Item, ticket: Ticket | None = None, target: Target | None = None) -> asyncio.Task[Outcome]:
-        """Run *item* in an asyncio task of the engine's own; *ticket* is needed to submit it."""
-        if ticket is None:
-            self._dispatch.slots.take()
+        """Run *item* in an asyncio task of the engine's own; *ticket* is needed if it is still to be submitted."""
         running = asyncio.create_task(self.run(item, ticket, target))
         self.running[running] = item
         running.add_done_callback(self._ended)
@@ -112,9 +109,22 @@ class Engine:
         item = Item(task_id, None, self._service.credits_per_image, State.SUBMITTED, task_id)
         return item, self.start(item)
 
+    async def recover(self) -> list[tuple[Item, asyncio.Task[Outcome]]]:
+        """Run the tasks that an earlier process paid for and did not see finished, but for those under way already.
+
+        Raises:
+            JournalError: The recorder cannot be read.
+        """
+        await self.books.open()
+        items = await self.books.own.recorder.unfinished()
+        under_way = {item.task_id for item in self.running.values()}
+        return [(item, self.start(item)) for item in items if item.task_id not in under_way]
+
     def disown(self, item: Item, running: asyncio.Task[Outcome]) -> None:
         """Note that nobody waits for a run any more: it is stopped if it costs nothing yet, else it goes on."""
         self.withdraw(item, running)
+        if item.run:  # its journal remembers it
+            return
         if item.task_id is not None:
             log.warning(UNCLAIMED, item.task_id)
         if item.task_id is not None or running in self.running:
@@ -132,9 +142,13 @@ class Engine:
         """Take *item* from the state it is in to its end, which is an outcome whatever happens."""
         error: HunyuanError | None = None
         try:
+            if item.request is None:
+                await self._recall(item)
             first = await self.sender.submit(item, ticket) if ticket else None
             if item.state is State.SUBMITTED:
-                await self._collect(item, first)
+                await self._collect(item, first, new=ticket is not None)
+            if item.state is State.COMPLETED and item.completion and not item.completion.urls:
+                item.completion, item.finished_at = await self._look_for_images(item.completion.task_id), utc_now()
             if item.state is State.COMPLETED and target:
                 await self._save(item, target)
         except HunyuanError as failure:
@@ -145,7 +159,8 @@ class Engine:
                 raise
             error = self._cut_short(item, end)
         if error:
-            if error.charged != "no" and (self.closing or item.withdrawn or error.__cause__):
+            nobody_hears = self.closing or item.withdrawn or error.__cause__
+            if error.charged != "no" and nobody_hears and (not item.run or isinstance(error, JournalError)):
                 log.warning("item %s: %s", item.id, error.message)
             self._tally.ended_badly(item.id, error, finished=item.completion is not None)
         return Outcome(item.request, result_of(item), error, item.files)
@@ -156,18 +171,31 @@ class Engine:
         if isinstance(end, Exception):
             self.bug = self.bug or end
             log.error("a bug of ours, or a resource that ran out, ended item %s", item.id, exc_info=end)
-        error = cut_short(item, "The client failed" if self.bug else "The event loop was shut down")
+        error = cut_short(item, "The client failed" if self.bug else "The run or its event loop ended")
         error.__cause__ = end
         return error
 
-    async def _collect(self, item: Item, first: Reply | None) -> None:
+    async def _recall(self, item: Item) -> None:
+        """Go on with what the recorder knows of a task that was attached by its id alone."""
+        await self.books.open()
+        known = await self.books.own.recorder.find(item.task_id or "")
+        if known is None or known.state not in TRANSITIONS:
+            return
+        item.become(known)
+        if known.state is State.UNKNOWN:
+            item.submitted_at, item.error = item.sending_at, None
+            self.books.of(item).budget.book(at_risk=-item.credits, spent=item.credits)
+            await self.books.take(item, Step.ACCEPT)
+
+    async def _collect(self, item: Item, first: Reply | None, *, new: bool) -> None:
         """Wait until the task ends; the first answer that says so is recorded before anything else is done."""
         assert item.task_id is not None
         now = self._loop.time()
-        new = item.submitted_at is not None
         images = item.request.images if item.request else ()
         watch = Watch(item.task_id, self._service, now + self._timeouts.task, now + NOT_YET if new else now, images)
         verdict = watch.judge(first, now) if first else KeepWaiting()
+        if not new:
+            self._dispatch.slots.take()
         try:
             if isinstance(verdict, KeepWaiting):
                 verdict = await self._poller.verdict(item.task_id, watch.judge, new=new)
@@ -177,13 +205,21 @@ class Engine:
             self._wake()
         if isinstance(verdict, TaskStatus):
             item.completion, item.finished_at = verdict, utc_now()
-            await self._steps.take(item, Step.COMPLETE)
+            await self.books.take(item, Step.COMPLETE)
             self._tally.completed(item.id, item.task_id, self._loop.time() - now)
             return
-        if isinstance(verdict, TaskFailed | ContentRefused):
-            await self._steps.take(item, Step.FAIL)
+        item.error = verdict
+        if isinstance(verdict, TaskFailed) and verdict.charged == "yes":  # finished, in a shape that we cannot read
+            item.completion = watch.finished  # its body is kept, and the next process looks once more
+            await self.books.take(item, Step.COMPLETE)
+        elif isinstance(verdict, TaskFailed | ContentRefused):
+            if item.request:  # without one, nobody counted it: it was attached by its id alone
+                budget = self.books.of(item).budget
+                (budget.book if new else budget.correct)(spent=self._service.credits_per_failure - item.credits)
+            item.credits = self._service.credits_per_failure
+            await self.books.take(item, Step.FAIL)
         elif isinstance(verdict, TaskLost):
-            await self._steps.take(item, Step.LOSE_TASK)
+            await self.books.take(item, Step.LOSE_TASK)
         raise verdict
 
     async def _save(self, item: Item, target: Target) -> None:
@@ -193,13 +229,21 @@ class Engine:
             item.files = await self.save(item.completion, target)
         except DownloadFailed as error:
             if error.kind == "expired":
-                await self._steps.take(item, Step.EXPIRE)
+                item.error = error
+                await self.books.take(item, Step.EXPIRE)
             raise
         finally:
             self._dispatch.saving -= 1
             self._wake()
-        await self._steps.take(item, Step.SAVE)
+        await self.books.take(item, Step.SAVE)
         self._tally.downloaded(item.id, item.completion.task_id, item.files)
+
+    async def _look_for_images(self, task_id: str) -> TaskStatus:
+        seen = await self._fresh(task_id)
+        if isinstance(seen, HunyuanError) or not seen.urls:
+            told = seen.message if isinstance(seen, HunyuanError) else "its answer holds none that we can read."
+            raise DownloadFailed(f"Task {task_id} is finished and has no image: {told}", task_id=task_id, retry="same")
+        return seen
 
     async def save(self, completion: TaskStatus, target: Target) -> tuple[SavedImage, ...]:
         """Save a finished task's images; see `Saver.save`."""
@@ -218,9 +262,39 @@ class Engine:
         _check_task_id(task_id)
         return await self._poller.verdict(task_id, partial(one_look, task_id), new=False)
 
-    async def _fresh(self, task_id: str) -> TaskStatus | None:
-        seen = await self.status(task_id) if task_id else None  # a task finished at once may have no id
-        return seen if isinstance(seen, TaskStatus) else None
+    async def _fresh(self, task_id: str) -> TaskStatus | HunyuanError:
+        if not task_id:
+            return TaskLost("The task was finished at once and has no id.")
+        return await self.status(task_id)
+
+    def open_book(self, run: str, recorder: Recorder, limit: int | None, *, spent: int, at_risk: int) -> Budget:
+        """Record the items of *run* there from now on, and return the budget that has a *limit* on its credits.
+
+        Raises:
+            InvalidRequest: It is open already: somebody has copied it.
+        """
+        if run in self.books.of_runs:
+            raise InvalidRequest("This client works on this run already: two copies of it would pay twice.")
+        budget = Budget(limit, spent, at_risk=at_risk, within=self.books.own.budget)
+        self.books.of_runs[run] = Book(recorder, budget)
+        return budget
+
+    async def leave(self, run: str) -> None:
+        """Let go of a run's items: answers to submits already sent are waited for, images are not."""
+        ours = {running: item for running, item in self.running.items() if item.run == run}
+        for running, item in ours.items():
+            self.withdraw(item, running)
+        answers = [
+            asyncio.ensure_future(self.sender.accepted(item, running))
+            for running, item in ours.items()
+            if item.state in (State.PLANNED, State.SENDING)
+        ]
+        if answers:
+            await asyncio.wait(answers, timeout=self._timeouts.close)
+        for one in (*answers, *ours):
+            one.cancel()
+        await asyncio.gather(*answers, *ours, return_exceptions=True)
+        del self.books.of_runs[run]
 
     async def aclose(self) -> None:
         """Stop sending and looking, wait for the answers to submits already sent, and release everything.
@@ -252,13 +326,13 @@ class Engine:
         await asyncio.gather(*self.running, return_exceptions=True)
         await self._dispatcher.aclose()
         try:
-            await self._recorder.aclose()
+            await self.books.own.recorder.aclose()
         finally:
             await self._transport.aclose()
 
     def statistics(self) -> Statistics:
         """Take a snapshot."""
-        dispatch, budget, tally = self._dispatch, self._dispatch.budget, self._tally
+        dispatch, budget, tally = self._dispatch, self.books.own.budget, self._tally
         return Statistics(
             waiting=dispatch.waiting,
             in_flight=dispatch.slots.in_use,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from hunyuan_async._core.fetching import judge_fetch, retry_delay
 from hunyuan_async._files import ImageFile
 from hunyuan_async._targets import Target
-from hunyuan_async.errors import DownloadFailed
+from hunyuan_async.errors import DownloadFailed, HunyuanError, TaskLost
 from hunyuan_async.models import SavedImage, TaskStatus
 from hunyuan_async.transport import Transport
 
@@ -25,12 +25,13 @@ class Saver:
         self._closed = False
 
     async def save(
-        self, urls: tuple[str, ...], target: Target, refresh: Callable[[], Awaitable[TaskStatus | None]]
+        self, urls: tuple[str, ...], target: Target, refresh: Callable[[], Awaitable[TaskStatus | HunyuanError]]
     ) -> tuple[SavedImage, ...]:
         """Save every image of a task; an address that has expired is asked for once more by *refresh*.
 
         Raises:
-            DownloadFailed: An image could not be fetched or saved, or its address has expired for good.
+            DownloadFailed: An image could not be fetched or saved, or its address has expired for good; that is so
+                only if the service said so.
         """
         saved: list[SavedImage] = []
         async with self._places:
@@ -42,7 +43,9 @@ class Saver:
                     raise
                 expired = error
             status = await refresh()
-            if status is None or not status.urls:
+            if isinstance(status, HunyuanError) and not isinstance(status, TaskLost):
+                raise DownloadFailed(f"No fresh address of the image: {status.message}", retry="same")
+            if isinstance(status, HunyuanError) or not status.urls:
                 raise expired
             await self._save_rest(status.urls, target, saved)
         return tuple(saved)

@@ -18,10 +18,11 @@ from hunyuan_async._core.lifecycle import Item, State, Step
 from hunyuan_async._core.replies import NoReply, Reply
 from hunyuan_async._core.retry import Accepted, TryAgain, judge_submit
 from hunyuan_async._core.watch import read_status
+from hunyuan_async._core.wire import read_answer
 from hunyuan_async._dispatcher import Dispatcher
-from hunyuan_async._recorder import Steps
+from hunyuan_async._recorder import Books
 from hunyuan_async._tally import UNCLAIMED, Tally, log, utc_now
-from hunyuan_async.errors import AuthError, HunyuanError, NotSent, OutOfCredits, SubmitUnknown
+from hunyuan_async.errors import AuthError, HunyuanError, NotSent, OutOfCredits, ServiceUnavailable, SubmitUnknown
 from hunyuan_async.models import ImageRequest, Outcome, TaskState
 from hunyuan_async.settings import Service
 from hunyuan_async.transport import Transport
@@ -39,7 +40,7 @@ class Sender:
         self,
         transport: Transport,
         dispatcher: Dispatcher,
-        steps: Steps,
+        books: Books,
         tally: Tally,
         *,
         service: Service,
@@ -49,25 +50,32 @@ class Sender:
         self.closed = False
         self._transport = transport
         self._dispatcher = dispatcher
-        self._steps = steps
+        self._books = books
         self._tally = tally
         self._service = service
         self._patience = patience  # seconds
         self._loop = asyncio.get_running_loop()
         self._acceptance: dict[Item, asyncio.Future[None]] = {}
         self._accepted_at = -math.inf
+        self._denied = False  # whether the last answer that was about the key refused it
 
     async def admit(self, item: Item) -> Ticket:
         """Wait for *item*'s turn to be sent; cancelling the wait costs nothing.
 
         Raises:
-            BudgetExceeded: The limit on credits is spent.
+            BudgetExceeded: A limit on credits is spent.
+            JournalError: Nothing can be recorded.
+            ServiceUnavailable: Nobody can tell what becomes of submits.
             HunyuanError: Whatever the whole queue was turned away with, for example a refused key.
         """
-        ticket = Ticket(item.credits)
+        ticket = Ticket(item.credits, self._books.of(item).budget)
         try:
+            if not self.closed:
+                await self._books.open()
             if self.closed:
                 raise NotSent(f"{CLOSED}; nothing was sent. Make a new one.")
+            if given_up := self._given_up():
+                raise given_up
             await self._dispatcher.permit(ticket)
         except HunyuanError as error:
             self._tally.ended_badly(item.id, error, finished=False)
@@ -93,7 +101,6 @@ class Sender:
         """
         since = self._loop.time()
         while True:
-            sent_at = self._loop.time()
             seen, verdict = await self._exchange(item, ticket)
             match verdict:
                 case Accepted(answer=answer):
@@ -101,7 +108,11 @@ class Sender:
                     finished = answer and (answer.urls or answer.state in {TaskState.COMPLETED, TaskState.FAILED})
                     return seen if finished and isinstance(seen, Reply) else None
                 case TryAgain():
-                    ticket = await self._put_off(item, ticket, verdict, sent_at, since)
+                    ticket = await self._put_off(item, ticket, verdict, since)
+                case AuthError() if not self._denied:  # not yet for everyone: one answer may be a mishap
+                    self._denied = True
+                    self._dispatcher.dispatch.refused(ticket)
+                    ticket = await self._again(item, verdict)
                 case _:
                     await self._refuse(item, ticket, verdict)
                     raise verdict
@@ -114,11 +125,10 @@ class Sender:
             verdict = judge_submit(seen, item.request, self._service)
             if isinstance(verdict, Accepted) and not verdict.certain:
                 item.task_id = verdict.task_id  # not to be forgotten, whatever becomes of the look
-                verdict = await self._confirm(verdict)
+                seen, verdict = await self._confirm(verdict)
         except BaseException:
             if item.state is State.SENDING:
-                self._dispatcher.dispatch.unanswered(ticket)
-                await self._steps.take(item, Step.LOSE_ANSWER)
+                await self._lose(item, ticket, cut_short(item, "The client stopped"))
             else:
                 self._dispatcher.dispatch.give_back(ticket)
             self._dispatcher.wake()
@@ -128,12 +138,13 @@ class Sender:
     async def _send(self, item: Item, request: ImageRequest) -> Reply | NoReply:
         async def before_send() -> None:
             self.leaving.add(item)
+            item.sending_at, item.error = utc_now(), None
             try:
-                await self._steps.take(item, Step.SEND)
+                await self._books.take(item, Step.SEND)
             finally:
                 self.leaving.discard(item)
             if item.withdrawn or self.closed:
-                await self._steps.take(item, Step.TAKE_BACK)
+                await self._books.take(item, Step.TAKE_BACK)
                 raise NotSent("The caller went away before this was sent.")
             self._tally.sending(item.id)
 
@@ -143,15 +154,16 @@ class Sender:
         if item.state is State.PLANNED and (isinstance(seen, Reply) or seen.sent):
             # The hook did not fire: too late to hold back, not to remember.
             self._tally.sending(item.id)
-            await self._steps.catch_up(item, Step.SEND)
+            item.sending_at = utc_now()
+            await self._books.catch_up(item, Step.SEND)
         return seen
 
-    async def _confirm(self, salvaged: Accepted) -> Accepted | HunyuanError:
-        """Look whether an id out of a cut-off answer is a task."""
+    async def _confirm(self, salvaged: Accepted) -> tuple[Reply | NoReply, Accepted | HunyuanError]:
+        """Look whether an id out of a cut-off answer is a task; the look itself may show it finished."""
         seen = await self._transport.poll(salvaged.task_id)
         if isinstance(seen, Reply) and read_status(seen, salvaged.task_id):
-            return attrs.evolve(salvaged, certain=True)
-        return SubmitUnknown(
+            return seen, attrs.evolve(salvaged, certain=True, answer=read_answer(seen.body))
+        return seen, SubmitUnknown(
             f"The answer was cut off; it held the id {salvaged.task_id}, which the service did not confirm. "
             "It may have been charged, so it is not sent again by itself.",
             task_id=salvaged.task_id,
@@ -159,11 +171,11 @@ class Sender:
 
     async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted) -> None:
         item.task_id = verdict.task_id
-        item.submitted_at = utc_now()
+        item.submitted_at, self._denied = utc_now(), False
         self._dispatcher.dispatch.accepted(ticket)
         self._accepted_at = self._loop.time()
         try:
-            await self._steps.take(item, Step.ACCEPT)
+            await self._books.take(item, Step.ACCEPT)
         except BaseException:
             self._dispatcher.dispatch.slots.give_back()  # nobody watches it here
             raise
@@ -175,37 +187,68 @@ class Sender:
         if acceptance := self._acceptance.get(item):
             acceptance.set_result(None)
 
-    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, sent_at: float, since: float) -> Ticket:
+    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, since: float) -> Ticket:
         """Wait for another permit, at the head of the queue, unless nothing was accepted for too long *since*."""
         now = self._loop.time()
         jitter = random.random()  # noqa: S311 - spreads load, hides nothing
-        pause = self._dispatcher.dispatch.put_off(ticket, verdict, now=now, sent_at=sent_at, jitter=jitter)
-        self._dispatcher.wake()
-        if item.state is State.SENDING:
-            await self._steps.take(item, Step.TAKE_BACK)
+        pause = self._dispatcher.dispatch.put_off(ticket, verdict, now=now, jitter=jitter)
         self._tally.limited += verdict.limited
         if pause:
             self._tally.paused(self._dispatcher.dispatch.pacer.reason, pause)
+        lasts = now - max(since, self._accepted_at) >= self._patience
+        return await self._again(item, verdict.error, lasts=lasts)
+
+    async def _again(self, item: Item, error: HunyuanError, *, lasts: bool = False) -> Ticket:
+        """Wait for another permit at the head of the queue, unless the trouble *lasts* or nobody waits any more."""
+        self._dispatcher.wake()
+        await self._take_back(item, error)
         if item.withdrawn or self.closed:
-            raise verdict.error
-        if now - max(since, self._accepted_at) >= self._patience:
-            self._dispatcher.turn_away(verdict.error)
-            raise verdict.error
-        again = Ticket(item.credits)
-        await self._dispatcher.permit(again, again=True)
-        return again
+            raise error
+        if lasts:
+            self._dispatcher.turn_away(error)
+            raise error
+        ticket = Ticket(item.credits, self._books.of(item).budget)
+        await self._dispatcher.permit(ticket, again=True)
+        return ticket
+
+    async def _take_back(self, item: Item, error: HunyuanError) -> None:
+        item.error = error
+        if item.state is State.SENDING:
+            await self._books.take(item, Step.TAKE_BACK)
 
     async def _refuse(self, item: Item, ticket: Ticket, error: HunyuanError) -> None:
         if isinstance(error, SubmitUnknown):
-            self._dispatcher.dispatch.unanswered(ticket)
-            await self._steps.take(item, Step.LOSE_ANSWER)
-        else:
-            self._dispatcher.dispatch.give_back(ticket)
-            if item.state is State.SENDING:
-                await self._steps.take(item, Step.REJECT)
+            await self._lose(item, ticket, error)
+            return
+        self._dispatcher.dispatch.refused(ticket)
         self._dispatcher.wake()
         if isinstance(error, AuthError | OutOfCredits):
             self._dispatcher.turn_away(error)  # the next one in the queue would be refused as well
+            await self._take_back(item, error)  # it is not the item's fault
+        elif item.state is State.SENDING:
+            item.error = error
+            await self._books.take(item, Step.REJECT)
+
+    async def _lose(self, item: Item, ticket: Ticket, error: HunyuanError) -> None:
+        dispatch = self._dispatcher.dispatch
+        if rest := dispatch.unanswered(ticket, self._loop.time()):
+            self._tally.paused(f"{dispatch.breaker.unclear} submits in a row got no clear answer", rest)
+        if given_up := self._given_up():
+            self._dispatcher.turn_away(given_up)
+        self._dispatcher.wake()
+        if isinstance(error, SubmitUnknown):
+            error.sent_at = item.sending_at
+        item.error = error
+        await self._books.take(item, Step.LOSE_ANSWER)
+
+    def _given_up(self) -> ServiceUnavailable | None:
+        breaker = self._dispatcher.dispatch.breaker
+        if not breaker.has_given_up or breaker.ready_at() <= self._loop.time():
+            return None
+        return ServiceUnavailable(
+            f"The service gave no clear answer to {breaker.unclear} submits in a row; each may have been charged. "
+            "Nothing more is sent: find out what is wrong, then go on."
+        )
 
     def close(self) -> None:
         """Send nothing from now on, and turn away who waits."""

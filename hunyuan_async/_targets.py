@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from hunyuan_async._core.image_bytes import EXTENSIONS
+from hunyuan_async._core.lifecycle import Item
 from hunyuan_async._core.names import safe_name
 from hunyuan_async.models import ImageRequest
 
@@ -54,11 +55,17 @@ def target_at(place: str | os.PathLike[str], name: str, *, overwrite: bool) -> T
 
 def target_for(
     save_to: str | os.PathLike[str] | Callable[[ImageRequest], os.PathLike[str]] | None,
-) -> Callable[[ImageRequest], Target] | None:
-    """Return what gives each request its target: a folder's files are named after the requests' ids."""
+) -> Callable[[Item], Target] | None:
+    """Return what gives each item its target: a folder's files are named after the items' ids."""
     if save_to is None:
         return None
-    if callable(save_to):
-        return lambda request: Target(Path(save_to(request)))
-    folder = Path(save_to)
-    return lambda request: Target(folder / safe_name(request.id or "", request.id or ""))
+    if not callable(save_to):
+        folder = Path(save_to)
+        return lambda item: Target(folder / safe_name(item.id, item.id))
+    place = save_to
+
+    def target(item: Item) -> Target:
+        assert item.request is not None
+        return Target(Path(place(item.request)))
+
+    return target

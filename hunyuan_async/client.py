@@ -17,7 +17,7 @@ from hunyuan_async._uncancelled import see_through
 from hunyuan_async.errors import HunyuanError, InvalidRequest, NotSent, TaskTimedOut
 from hunyuan_async.models import ImageRequest, ImageResult, SavedImage, TaskState, TaskStatus
 from hunyuan_async.settings import API_IN_ONE, Limits, Polling, Service, Timeouts
-from hunyuan_async.streams import OutcomeStream, Requests
+from hunyuan_async.streams import Entry, OutcomeStream, Requests
 from hunyuan_async.tasks import GenerationTask, unwrap
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Client:
         max_credits: What this client may spend, reserve and put at risk in its life; None for no limit.
         on_event: Called with each event as it happens, on the loop; it must not block.
         proxy: The address of an HTTP proxy for every request.
+        journal: A file that every step is stored in before anything relies on it, so that what is paid outlives the
+            process: see `recover`. `max_credits` then counts what it holds already. Of an existing folder, the first
+            file is taken that no other process uses.
         transport: Sends the requests instead of aiohttp, for tests.
     """
 
@@ -57,6 +60,7 @@ class Client:
     max_credits: int | None = attrs.field(default=None, kw_only=True)
     on_event: Callable[[Event], None] | None = attrs.field(default=None, kw_only=True, repr=False)
     proxy: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    journal: str | os.PathLike[str] | None = attrs.field(default=None, kw_only=True)
     transport: Transport | None = attrs.field(default=None, kw_only=True, repr=False)
     _engine: Engine | None = attrs.field(default=None, init=False, repr=False)
     _home: tuple[asyncio.AbstractEventLoop, int] | None = attrs.field(default=None, init=False, repr=False)
@@ -120,6 +124,14 @@ class Client:
     def attach(self, task_id: str) -> GenerationTask:
         """Take up a task again that was accepted earlier, here or in another process. It costs nothing."""
         return GenerationTask(*self._bound().attach(task_id))
+
+    async def recover(self) -> list[GenerationTask]:
+        """Take up the tasks that `journal` holds from earlier processes: paid, and not seen finished. It costs nothing.
+
+        Raises:
+            JournalError: The journal cannot be used.
+        """
+        return [GenerationTask(item, running) for item, running in await self._bound().recover()]
 
     async def status(self, task_id: str) -> TaskStatus:
         """Look once at a task.
@@ -234,8 +246,10 @@ class Client:
                 raise
         raise _late(item, task, engine)
 
-    def _plan(self, request: str | ImageRequest) -> Item:
+    def _plan(self, request: Entry) -> Item:
         """Check a request and draw what it leaves open, before anything is sent."""
+        if isinstance(request, Item):
+            return request
         prepared = prepare(ImageRequest(request) if isinstance(request, str) else request, self.service)
         seed = secrets.randbelow(LARGEST_SEED + 1) if prepared.seed is None else prepared.seed
         prepared = attrs.evolve(prepared, seed=seed, id=prepared.id or secrets.token_hex(16))

@@ -23,6 +23,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from hunyuan_async.models import ImageResult
@@ -136,7 +137,12 @@ class SubmitUnknown(HunyuanError):
     """Raised if a request left this machine and no answer tells whether it was accepted.
 
     It may have been charged, so it is never sent again without a person's word.
+
+    Attributes:
+        sent_at: When it was sent, by the wall clock.
     """
+
+    sent_at: datetime | None = None
 
     default_kind = "unknown"
     default_charged = "unknown"

@@ -54,6 +54,7 @@ class Service:
         prompt_chars: The longest prompt, in characters.
         max_images: How many input images an edit may have.
         credits_per_image: The price of an image, in credits.
+        credits_per_failure: What a task that fails after it was accepted is taken to cost: a guess, nobody says.
         usd_per_credit: What a credit costs, for estimates.
         start_rate: Requests a second that an unknown limit is probed from.
         start_in_flight: Tasks in flight that an unknown limit is probed from.
@@ -87,6 +88,7 @@ class Service:
     prompt_chars: int = 2000
     max_images: int = 2
     credits_per_image: int = 25
+    credits_per_failure: int = 25
     usd_per_credit: float = 0.002
     start_rate: float = 2.0
     start_in_flight: int = 8

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hunyuan_async._core.lifecycle import Item
+from hunyuan_async._core.lifecycle import Item, State
 from hunyuan_async._uncancelled import see_through
 from hunyuan_async.errors import (
     AuthError,
@@ -17,7 +17,9 @@ from hunyuan_async.errors import (
     HunyuanError,
     InvalidRequest,
     JournalError,
+    NotSent,
     OutOfCredits,
+    ServiceUnavailable,
 )
 from hunyuan_async.models import ImageRequest, Outcome
 from hunyuan_async.tasks import GenerationTask
@@ -27,34 +29,35 @@ if TYPE_CHECKING:
     from hunyuan_async._targets import Target
 
 Requests = Iterable[str | ImageRequest] | AsyncIterable[str | ImageRequest]
-FATAL = AuthError, OutOfCredits, BudgetExceeded, JournalError  # the next item would meet the same
+Entry = str | ImageRequest | Item
+FATAL = AuthError, OutOfCredits, BudgetExceeded, JournalError, ServiceUnavailable  # the next item would meet the same
 
 
 class OutcomeStream:
     """Outcomes of many requests, made by `Client.stream`; a class, so that leaving early is safe anywhere.
 
     At most *window* items are accepted and not yet handed over, so memory is bounded and a slow consumer slows the
-    spending. An item's failure is an outcome. A refused key, an empty account or a spent budget ends the stream:
-    nothing more is sent, what is paid is yielded, then the error is raised.
+    spending. An item's failure is an outcome. A refused key, an empty account, a spent budget or a service that is
+    given up ends the stream: nothing more is sent, what is paid is yielded, then the error is raised.
     """
 
     def __init__(
         self,
         engine: Engine,
-        requests: Requests,
-        plan: Callable[[str | ImageRequest], Item],
+        entries: Iterable[Entry] | AsyncIterable[Entry],
+        plan: Callable[[Entry], Item],
         *,
         window: int,
         ordered: bool,
-        target: Callable[[ImageRequest], Target] | None,
+        target: Callable[[Item], Target] | None,
     ) -> None:
         self._engine = engine
-        self._requests = requests
+        self._entries = entries
         self._plan = plan
         self._ordered = ordered
         self._target = target
         self._places = asyncio.Semaphore(window)
-        self._waiting: dict[int, GenerationTask | None] = {}  # by the request's number, in order; None: never sent
+        self._waiting: dict[int, GenerationTask | None] = {}  # by the entry's number, in order; None: never sent
         self._ended: dict[int, Outcome] = {}  # in the order of ending
         self._changed = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
@@ -119,27 +122,28 @@ class OutcomeStream:
 
     async def _feed(self) -> None:
         numbers = itertools.count()
-        if isinstance(self._requests, AsyncIterable):
-            async for request in self._requests:
-                await self._start(next(numbers), request)
+        if isinstance(self._entries, AsyncIterable):
+            async for entry in self._entries:
+                await self._start(next(numbers), entry)
         else:
-            for request in self._requests:
-                await self._start(next(numbers), request)
+            for entry in self._entries:
+                await self._start(next(numbers), entry)
 
-    async def _start(self, number: int, request: str | ImageRequest) -> None:
+    async def _start(self, number: int, entry: Entry) -> None:
         await self._places.acquire()
+        ticket = None
         try:
-            item = self._plan(request)
-            assert item.request is not None
-            target = self._target(item.request) if self._target else None
-            if target and target.taken:
-                raise InvalidRequest(f"{target.path} exists already; nothing was sent. Choose another folder or id.")
-            ticket = await self._engine.sender.admit(item)
+            item = self._plan(entry)
+            target = self._target(item) if self._target else None
+            if item.state is State.PLANNED:
+                if target and target.taken:
+                    raise InvalidRequest(f"{target.path} exists already; nothing was sent. Choose another name for it.")
+                ticket = await self._engine.sender.admit(item)
         except HunyuanError as error:
             if isinstance(error, FATAL):
                 raise
             self._waiting[number] = None
-            self._ended[number] = Outcome(_as_request(request), error=error)
+            self._ended[number] = Outcome(_request_of(entry), error=error)
             self._changed.set()
             return
         running = self._engine.start(item, ticket, target)
@@ -162,7 +166,11 @@ class OutcomeStream:
             del self._waiting[number]
             self._end_with(bug)
         else:
-            outcome = self._ended[number] = running.result()
+            outcome, task = running.result(), self._waiting[number]
+            if task and task.item.withdrawn and isinstance(outcome.error, NotSent):  # let go while it was recorded
+                del self._waiting[number]
+                return
+            self._ended[number] = outcome
             if isinstance(outcome.error, FATAL):
                 self._end_with(outcome.error)
 
@@ -179,5 +187,7 @@ class OutcomeStream:
                 self._engine.disown(task.item, task.running)
 
 
-def _as_request(request: str | ImageRequest) -> ImageRequest:
-    return request if isinstance(request, ImageRequest) else ImageRequest(request)
+def _request_of(entry: Entry) -> ImageRequest | None:
+    if isinstance(entry, Item):
+        return entry.request
+    return entry if isinstance(entry, ImageRequest) else ImageRequest(entry)

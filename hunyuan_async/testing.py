@@ -11,6 +11,8 @@ import json
 import math
 import selectors
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple
 
 import pytest_asyncio
 
@@ -20,6 +22,9 @@ from hunyuan_async.emulator import Emulator, EmulatorSettings, fixed
 from hunyuan_async.models import ImageRequest
 from hunyuan_async.settings import UNLIMITED, Polling
 from hunyuan_async.transport import BeforeSend
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 __all__ = [
     "Fetched",
@@ -145,15 +150,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     """Lets time jump to the next timer as soon as nothing else can happen."""
 
     now = 0.0
+    in_threads = 0  # calls under way
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if timeout is None:  # no timer: only a thread or a peer can wake us
+        if timeout is None or self.in_threads:  # only a thread or a peer can wake us
             ready = super().select(10)
             if not ready:
-                raise RuntimeError("everything waits, and no timer is set: this would hang for ever")
+                raise RuntimeError("everything waits, and no timer may fire: this would hang for ever")
             return ready
         self.now += timeout
         if self.now + CLOCK_RESOLUTION == self.now:  # the loop would never find a timer due that is due exactly now
@@ -164,8 +170,8 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop on which hours pass in milliseconds, in the same order every time.
 
-    Timers fire as soon as everything waits for one. It cannot see work in other threads or processes: while a timer is
-    set, time does not wait for them.
+    Timers fire as soon as everything waits for one; time stands still for what `run_in_executor` has a thread do. It
+    cannot see other threads or processes: while a timer is set, time does not wait for them.
     """
 
     def __init__(self) -> None:
@@ -175,6 +181,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""
         return self._jumping.now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
+    ) -> asyncio.Future[T]:
+        """Have a thread do something; see `asyncio.loop.run_in_executor`."""
+
+        def ended(_: object) -> None:
+            self._jumping.in_threads -= 1
+
+        working = super().run_in_executor(executor, func, *args)
+        self._jumping.in_threads += 1
+        working.add_done_callback(ended)
+        return working
 
 
 @pytest_asyncio.fixture

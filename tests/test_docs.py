@@ -7,8 +7,10 @@ import os
 import re
 import runpy
 import shlex
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -19,11 +21,15 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import hunyuan_async
 from hunyuan_async import errors
+from hunyuan_async._core.lifecycle import TRANSITIONS, State
+from hunyuan_async._journal.schema import bring_up_to_date
 from hunyuan_async.cli.app import hunyuan
 from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.result_lines import ResultLine, Status
+from hunyuan_async.cli.result_rows import COLUMNS
 from hunyuan_async.client import Client
 from hunyuan_async.emulator import Emulator, EmulatorSettings, fixed
+from hunyuan_async.run import Run
 from hunyuan_async.settings import Limits, Polling, Service, Timeouts
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +154,7 @@ async def test_the_commands_of_the_tutorial_run(environment: Mapping[str, str], 
 
     assert code == 0, output + errors
     assert len(os.listdir(tmp_path / "first/images/0000")) == 3
+    assert len(os.listdir(tmp_path / "many/images/0000")) == 12
     assert sorted(os.listdir(tmp_path / "shop/images/0000")) == ["c1.png", "t1.png", "t2.png"]
     assert "koi.png" in os.listdir(tmp_path)
 
@@ -203,6 +210,7 @@ def _rows(text: str) -> list[list[str]]:
     ("page", "heading", "settings"),
     [
         ("settings.md", "Client", Client),
+        ("settings.md", "Run", Run),
         ("settings.md", "Limits", Limits),
         ("settings.md", "Timeouts", Timeouts),
         ("settings.md", "Polling", Polling),
@@ -213,7 +221,7 @@ def _rows(text: str) -> list[list[str]]:
 def test_every_setting_is_listed_with_its_default(page: str, heading: str, settings: type[attrs.AttrsInstance]) -> None:
     """The tables of settings hold every field, in order, and its default where that is a plain value."""
     rows = _rows(_section(page, heading))
-    fields = [field for field in attrs.fields(settings) if field.init]
+    fields = [field for field in attrs.fields(settings) if field.init and not field.name.startswith("_")]
     assert [row[0] for row in rows] == [field.name for field in fields]
 
     for (_, shown, *_), field in zip(rows, fields, strict=True):
@@ -247,13 +255,33 @@ def test_every_exit_code_is_listed() -> None:
     assert [int(code) for code in listed] == [*Exit]
 
 
-def test_every_field_and_status_of_the_results_is_listed() -> None:
-    """The page about results.jsonl holds its fields and the statuses, in order."""
-    tables = (DOCS / "reference/results.md").read_text().split("| `status` | Means |")
-    fields, statuses = ([row[0] for row in _rows(table)] for table in tables)
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [("A line", [*ResultLine.__annotations__]), ("Statuses", [*get_args(Status)]), ("Rows", [*COLUMNS])],
+)
+def test_every_name_in_the_results_is_listed(heading: str, names: list[str]) -> None:
+    """The page about results holds fields, statuses and columns, in order."""
+    assert [row[0] for row in _rows(_section("results.md", heading))] == names
 
-    assert fields == [*ResultLine.__annotations__]
-    assert statuses == [*get_args(Status)]
+
+def test_every_state_and_step_of_the_journal_is_listed() -> None:
+    """The page about the journal holds the states in order, and all transitions."""
+    steps = {tuple(row[:3]) for row in _rows(_section("journal.md", "Steps"))}
+
+    assert [row[0] for row in _rows(_section("journal.md", "States"))] == [state.value for state in State]
+    assert steps == {
+        (step.value, before.value, after.value) for before, ways in TRANSITIONS.items() for step, after in ways.items()
+    }
+
+
+@pytest.mark.parametrize("table", ["runs", "items"])
+def test_every_column_of_the_journal_is_listed(table: str) -> None:
+    """The page about the journal holds the columns of its tables, in order."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as journal:
+        bring_up_to_date(journal, Path())
+        columns = [row[1] for row in journal.execute(f"PRAGMA table_info({table})")]
+
+    assert [row[0] for row in _rows(_section("journal.md", f"The table {table}"))] == columns
 
 
 def test_every_public_name_is_in_the_api_page() -> None:

@@ -31,7 +31,7 @@ FLOORS = (
         "_uncancelled",
     },
     {"_engine", "_saving", "_sending", "_assembly"},
-    {"client", "streams", "tasks"},
+    {"client", "run", "streams", "tasks"},
     {"__main__", "cli", "emulator", "testing"},
 )
 # The only imports within a floor, but for those within one package; each module of `_core` counts by itself.
@@ -39,7 +39,7 @@ NEIGHBOURS = {
     "errors": {"models"},
     "events": {"errors", "models"},
     "settings": {"errors"},
-    "_core.dispatch": {"_core.budget", "_core.pacing", "_core.polling", "_core.retry", "_core.slots"},
+    "_core.dispatch": {"_core.breaker", "_core.budget", "_core.pacing", "_core.polling", "_core.retry", "_core.slots"},
     "_core.endings": {"_core.lifecycle"},
     "_core.fetching": {"_core.replies"},
     "_core.requests": {"_core.image_urls", "_core.text"},
@@ -52,6 +52,7 @@ NEIGHBOURS = {
     "_assembly": {"_engine"},
     "_engine": {"_saving", "_sending"},
     "client": {"streams", "tasks"},
+    "run": {"client", "streams"},
     "streams": {"tasks"},
     "__main__": {"cli"},
     "testing": {"emulator"},

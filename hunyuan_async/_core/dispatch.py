@@ -11,11 +11,13 @@ from collections import deque
 
 import attrs
 
+from hunyuan_async._core.breaker import Breaker
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
 from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
+from hunyuan_async.errors import NotSent
 
 MAX_POLLS_OUT = 64  # requests; more would only wait in the connection pool
 
@@ -26,11 +28,15 @@ class Ticket:
 
     Attributes:
         credits: To reserve before it may go.
+        budget: Where to reserve them.
         withdrawn: Whether nobody waits for it any more.
+        sent_at: When it was let go.
     """
 
     credits: int
+    budget: Budget
     withdrawn: bool = False
+    sent_at: float = -math.inf
 
 
 @attrs.frozen
@@ -49,9 +55,10 @@ class Look:
 
 @attrs.frozen
 class OverBudget:
-    """This submit can never go: the budget is spent."""
+    """This submit can never go: a budget is spent."""
 
     ticket: Ticket
+    budget: Budget
 
 
 @attrs.frozen
@@ -67,14 +74,14 @@ Decision = Send | Look | OverBudget | Wait
 
 @attrs.define(eq=False)
 class Dispatch:
-    """Weighs due polls against waiting submits under the pacer, the slots and the budget.
+    """Weighs due polls against waiting submits under the pacer, the slots and the budgets.
 
     Attributes:
         pacer: When a request may leave.
         schedule: When a look is worth it.
         slots: How many tasks may be in flight.
-        budget: What may still be spent.
         max_saving: No submit goes while more finished images than this wait to be saved.
+        breaker: When submits rest although a request may leave.
         saving: How many do.
         polls_out: Looks whose answer is awaited.
     """
@@ -82,8 +89,8 @@ class Dispatch:
     pacer: Pacer
     schedule: PollSchedule
     slots: Slots
-    budget: Budget
     max_saving: int
+    breaker: Breaker = attrs.field(factory=Breaker)
     saving: int = 0
     polls_out: int = 0
     _queue: deque[Ticket] = attrs.field(factory=deque)
@@ -103,14 +110,16 @@ class Dispatch:
     def next(self, now: float) -> Decision:
         """Decide, and take what the decision needs. Due looks go first: they free slots."""
         ticket = self._head()
-        if ticket and not self.budget.may_fit(ticket.credits):
+        if ticket and (exceeded := ticket.budget.exceeded_by(ticket.credits)):
             self._queue.popleft()
-            return OverBudget(ticket)
+            return OverBudget(ticket, exceeded)
         due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
-        obstacle = self._obstacle(ticket) if ticket else None
+        obstacle = self._obstacle(ticket, now) if ticket else None
         ready_at = self.pacer.ready_at(now)
         if due_at > now and (ticket is None or obstacle):
-            return Wait(max(due_at, ready_at), obstacle)
+            rests_until = self.breaker.ready_at()
+            wake_at = min(due_at, rests_until) if ticket and rests_until > now else due_at
+            return Wait(max(wake_at, ready_at), obstacle)
         if ready_at > now:
             return Wait(ready_at, obstacle or self._pacing(now))
         self.pacer.take(now)
@@ -120,34 +129,47 @@ class Dispatch:
         assert ticket is not None
         self._queue.popleft()
         self.slots.take()
-        self.budget.reserve(ticket.credits)
+        self.breaker.sent()
+        ticket.budget.reserve(ticket.credits)
+        ticket.sent_at = now
         return Send(ticket)
 
     def give_back(self, ticket: Ticket) -> None:
-        """Undo a `Send` that came to nothing: never sent, or refused."""
+        """Undo a `Send` that never left."""
         self.slots.give_back()
-        self.budget.release(ticket.credits)
+        self.breaker.returned(ticket.sent_at)
+        ticket.budget.release(ticket.credits)
+
+    def refused(self, ticket: Ticket) -> None:
+        """Undo a `Send` that the service refused."""
+        self.give_back(ticket)
+        self.breaker.answered()
 
     def accepted(self, ticket: Ticket) -> None:
         """Note that the service took the task: its slot stays taken, its credits are spent."""
-        self.budget.spend(ticket.credits)
+        ticket.budget.spend(ticket.credits)
         self.slots.accepted()
+        self.breaker.answered()
         self.pacer.answered()
 
-    def unanswered(self, ticket: Ticket) -> None:
-        """Note that nobody knows whether the service took the task."""
+    def unanswered(self, ticket: Ticket, now: float) -> float | None:
+        """Note that nobody knows whether the service took the task; return the seconds that submits rest, if any."""
         self.slots.give_back()
-        self.budget.risk(ticket.credits)
+        ticket.budget.risk(ticket.credits)
+        return self.breaker.unanswered(now, ticket.sent_at)
 
-    def put_off(self, ticket: Ticket, verdict: TryAgain, *, now: float, sent_at: float, jitter: float) -> float | None:
+    def put_off(self, ticket: Ticket, verdict: TryAgain, *, now: float, jitter: float) -> float | None:
         """Undo a `Send` that was refused for now, and return the pause in seconds that it leads to, if any."""
         blame_slots = verdict.limited and self.slots.refused()
-        self.give_back(ticket)
+        if isinstance(verdict.error, NotSent):
+            self.give_back(ticket)
+        else:
+            self.refused(ticket)
         if blame_slots:
             return None
         if verdict.limited:
-            return self.pacer.limited(now, sent_at, verdict.after, jitter)
-        return self.pacer.pause(now, sent_at, verdict.error.message, verdict.after, jitter)
+            return self.pacer.limited(now, ticket.sent_at, verdict.after, jitter)
+        return self.pacer.pause(now, ticket.sent_at, verdict.error.message, verdict.after, jitter)
 
     def looked(
         self, status: int | None, after: float | None, *, now: float, sent_at: float, jitter: float
@@ -170,12 +192,14 @@ class Dispatch:
             self._queue.popleft()
         return self._queue[0] if self._queue else None
 
-    def _obstacle(self, ticket: Ticket) -> str | None:
+    def _obstacle(self, ticket: Ticket, now: float) -> str | None:
+        if self.breaker.ready_at() > now:
+            return f"{self.breaker.unclear} submits in a row got no clear answer; each may have been charged"
         if self.saving > self.max_saving:
             return f"{self.saving} finished images wait to be saved"
         if not self.slots.free:
             return f"all {self.slots.bound} slots are in use"
-        if not self.budget.fits(ticket.credits):
+        if not ticket.budget.fits(ticket.credits):
             return "the rest of the budget is reserved for submits under way"
         return None
 

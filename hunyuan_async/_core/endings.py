@@ -11,7 +11,7 @@ CLOSED = "The client was closed"
 
 def result_of(item: Item) -> ImageResult | None:
     """Return the finished images of *item*; None if its task has not finished well."""
-    if item.completion is None or item.finished_at is None:
+    if item.completion is None or item.finished_at is None or not item.completion.urls:
         return None
     return ImageResult(
         task_id=item.completion.task_id,

@@ -12,6 +12,7 @@ journal replays them; both go through `advance`, so neither can invent a path th
      +--skip--> skipped  +--lose_answer-->  +--lose_task--> lost   +--expire--> expired
                             unknown
 
+    expired --save--> downloaded
     unknown --accept--> submitted
             --clear--> rejected
             --abandon--> abandoned
@@ -83,12 +84,19 @@ TRANSITIONS: dict[State, dict[Step, State]] = {
     },
     State.COMPLETED: {Step.SAVE: State.DOWNLOADED, Step.EXPIRE: State.EXPIRED},
     State.DOWNLOADED: {Step.LOSE_FILE: State.COMPLETED},  # the image is gone from the disk
+    State.EXPIRED: {Step.SAVE: State.DOWNLOADED},  # the image is back on the disk
     State.UNKNOWN: {  # a person has found out, or has given up finding out
         Step.ACCEPT: State.SUBMITTED,
         Step.CLEAR: State.REJECTED,
         Step.ABANDON: State.ABANDONED,
     },
 }
+
+
+PAID = frozenset({State.SUBMITTED, State.COMPLETED})  # and not on disk yet
+FAILED = frozenset({State.REJECTED, State.FAILED, State.EXPIRED, State.LOST, State.ABANDONED})
+SPENT = PAID | {State.DOWNLOADED, State.FAILED, State.EXPIRED, State.LOST}
+AT_RISK = frozenset({State.SENDING, State.UNKNOWN, State.ABANDONED})
 
 
 def advance(state: State, step: Step) -> State:
@@ -146,3 +154,21 @@ class Item:
     given: str = ""
     detail: Mapping[str, object] = attrs.field(factory=dict)
     number: int = 0
+
+    def next_attempt(self, request: ImageRequest | None = None) -> Item:
+        """Return the item that makes this one again, or another *request* in its place."""
+        return Item(
+            self.id,
+            request or self.request,
+            self.credits,
+            run=self.run,
+            tenant=self.tenant,
+            attempt=self.attempt + 1,
+            given=self.given,
+            detail=self.detail,
+        )
+
+    def become(self, other: Item) -> None:
+        """Take over everything from *other*, which is the same item read from a journal."""
+        for field in attrs.fields(Item):
+            setattr(self, field.name, getattr(other, field.name))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 import attrs
@@ -34,12 +35,19 @@ def prepare(request: ImageRequest, service: Service) -> ImageRequest:
         raise InvalidRequest(f'type must be "text-to-image" or "edit", got {shown(request.type)}')
     _check_images(request, service)
     _check_seed(request.seed)
-    _check_model_and_id(request)
+    check_name("model", request.model)
+    check_name("id", request.id)
     _check_extra(request.extra, service)
     prompt, size = _prompt(request.prompt, service), _size(request.size, service)
     if (prompt, size) == (request.prompt, request.size):
         return request
     return attrs.evolve(request, prompt=prompt, size=size)
+
+
+def digest_of(request: ImageRequest, given: Iterable[str]) -> str:
+    """Return a SHA-256 of what was *given* of a request, by the names of its fields, before defaults and seeds."""
+    as_given = {name: str(getattr(request, name)).strip() for name in sorted(given)}
+    return hashlib.sha256(json.dumps(as_given).encode()).hexdigest()
 
 
 def _prompt(prompt: str, service: Service) -> str:
@@ -95,13 +103,17 @@ def _check_seed(seed: int | None) -> None:
         raise InvalidRequest(f"seed must be from 0 to {_LARGEST_SEED}, or -1 to let the service draw one")
 
 
-def _check_model_and_id(request: ImageRequest) -> None:
-    for name, text in (("model", request.model), ("id", request.id)):
-        if text is None:
-            continue
-        if not isinstance(text, str) or not 1 <= len(text) <= _LONGEST_NAME:
-            raise InvalidRequest(f"{name} must be text of 1 to {_LONGEST_NAME} characters; leave it out otherwise")
-        _check_encodable(name, text)
+def check_name(what: str, text: object) -> None:
+    """Check a model's or an item's name, if there is one.
+
+    Raises:
+        InvalidRequest: It is no text that can be stored or sent.
+    """
+    if text is None:
+        return
+    if not isinstance(text, str) or not 1 <= len(text) <= _LONGEST_NAME:
+        raise InvalidRequest(f"{what} must be text of 1 to {_LONGEST_NAME} characters; leave it out otherwise")
+    _check_encodable(what, text)
 
 
 def _check_encodable(name: str, text: str) -> None:

@@ -13,7 +13,7 @@ nothing sent                                           try again later, or `NotS
 words of the content policy in any refusal but 401,    `ContentRefused`
 421, 429
 402; words of an empty account in any refusal          `OutOfCredits`
-401; 403                                               `AuthError`
+401; 403 in the API's own envelope                     `AuthError`
 429; 421; 503 in the service's own error envelope      refused for now: try again later
 301, 307, 308; any other 4xx but 408, 409, 425         `Refused`
 any other 3xx or 5xx, 408, 409, 425, no answer,        `SubmitUnknown`
@@ -125,7 +125,9 @@ def _error_class(seen: Reply, answer: Answer | None, service: Service) -> type[H
     if status == 402 or (tells_why and mentions(said, service.credit_words)):
         return OutOfCredits
     match status:
-        case 401 | 403:
+        case 401:
+            return AuthError
+        case 403 if answer and answer.code == 403:  # else it may be a firewall's page about this one prompt
             return AuthError
         case 429:
             return RateLimited

@@ -93,6 +93,7 @@ class Watch:
         deadline_at: When we stop waiting, by the loop's clock.
         grace_until: Until then "no such task" means "not yet".
         own_images: The request's own images, which are never results.
+        finished: The last look that showed the task finished, and no address of an image.
     """
 
     task_id: str
@@ -100,6 +101,7 @@ class Watch:
     deadline_at: float
     grace_until: float
     own_images: tuple[str, ...] = ()
+    finished: TaskStatus | None = None
     _failures: int = 0
     _misses: int = 0
     _missing_since: float = 0.0
@@ -124,7 +126,7 @@ class Watch:
         if status.state is TaskState.FAILED:
             return self._failure(status, answer)
         if status.state is TaskState.COMPLETED:
-            return status if status.urls else self._without_link()
+            return status if status.urls else self._without_link(status)
         return KeepWaiting(unknown_word=answer.unknown_word)
 
     def _judge_failure(self, seen: Reply | NoReply, answer: Answer | None, now: float) -> KeepWaiting | HunyuanError:
@@ -157,7 +159,8 @@ class Watch:
             )
         return KeepWaiting(MISSING_GAP, 404)
 
-    def _without_link(self) -> KeepWaiting | HunyuanError:
+    def _without_link(self, status: TaskStatus) -> KeepWaiting | HunyuanError:
+        self.finished = status
         self._linkless += 1
         if self._linkless > LINKLESS:
             return TaskFailed(

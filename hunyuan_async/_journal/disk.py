@@ -7,8 +7,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from hunyuan_async.errors import JournalError
+from hunyuan_async.errors import InvalidRequest, JournalError
 
+JOURNAL = "journal.sqlite"  # in a run's directory
 BALLAST = 2**20  # bytes: for the ids of some hundred submits that are out when the disk fills up
 _CACHE = 65_536  # KiB: the ids of a million items
 _LONGEST_LOG = 2**26  # bytes kept of the write-ahead log once it is copied into the file
@@ -16,6 +17,41 @@ _FULL, _EXTRA = 2, 3
 _MOUNTS = Path("/proc/self/mountinfo")  # see "man 5 proc"
 # Shared memory, which the write-ahead log needs, does not reach from machine to machine.
 _NETWORK = ("9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "smb3", "smbfs")
+
+
+def find_journal(directory: Path) -> Path | None:
+    """Return where the journal of a run's *directory* is; None if there is none yet.
+
+    Raises:
+        InvalidRequest: It is kept elsewhere, and is not there.
+    """
+    path = directory / JOURNAL
+    if path.is_symlink() and not path.exists():
+        raise InvalidRequest(
+            f"The journal of {directory} is missing: it was kept at {path.readlink()}. Bring it back (is the disk "
+            "mounted?): without it nobody knows what is paid."
+        )
+    return path.resolve() if path.exists() else None
+
+
+def place_journal(directory: Path, elsewhere: Path | None = None) -> Path:
+    """Return where the journal of a run's *directory* is or will be; *elsewhere*, the directory gets a link to it.
+
+    Raises:
+        InvalidRequest: It is kept in another place, or another run's is kept there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = find_journal(directory)
+    if path is None and elsewhere:
+        if elsewhere.exists() and elsewhere.stat().st_size:
+            raise InvalidRequest(f"{elsewhere} is another run's journal: name a file that does not exist yet")
+        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+        elsewhere.touch(0o600)
+        (directory / JOURNAL).symlink_to(elsewhere.absolute())
+        path = elsewhere.resolve()
+    if path and elsewhere and path != elsewhere.resolve():
+        raise InvalidRequest(f"the journal of {directory} is {path}: leave --journal out")
+    return path or (directory / JOURNAL).resolve()
 
 
 def make_durable(connection: sqlite3.Connection, path: Path, *, wal: bool) -> None:
@@ -37,7 +73,7 @@ def make_durable(connection: sqlite3.Connection, path: Path, *, wal: bool) -> No
             return
     raise JournalError(
         f"{path.parent} does not let a journal be written safely; it may be a network folder. "
-        "Keep the journal on a disk of this machine with --journal PATH."
+        "Keep the journal on a disk of this machine (journal=, or --journal PATH)."
     )
 
 

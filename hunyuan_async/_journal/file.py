@@ -6,11 +6,15 @@ table of `lifecycle` and by what the row says, not by what a caller believes.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import os
+import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -19,94 +23,50 @@ import attrs
 from hunyuan_async._core.lifecycle import Item, State, Step, advance
 from hunyuan_async._core.text import shown
 from hunyuan_async._journal.disk import drop_ballast, is_on_network, lay_ballast, make_durable
-from hunyuan_async._journal.lock import RunLock
+from hunyuan_async._journal.lock import JournalInUse, RunLock
+from hunyuan_async._journal.planning import Planning
 from hunyuan_async._journal.reader import JournalReader, RunRecord
-from hunyuan_async._journal.rows import Cells, error_text, key_of, origin_of, progress_of
+from hunyuan_async._journal.rows import error_text
 from hunyuan_async._journal.schema import bring_up_to_date, version_of
+from hunyuan_async._journal.steps import Entry
 from hunyuan_async._journal.troubles import explained, in_words, is_final, once_more
 from hunyuan_async.errors import JournalError, SubmitUnknown
 
 T = TypeVar("T")
 
-CHUNK = 50_000  # items planned in one transaction: ids in no order touch much of their index each time
-
-_INSERT = """INSERT INTO items (
-        state, run, id, attempt, tenant, credits, given, request, detail,
-        task_id, sending_at, submitted_at, finished_at, error, files, urls, raw
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_HELD = "SELECT given, attempt FROM items WHERE run = ? AND id = ? AND latest"
-_UPDATE = """UPDATE items SET state = ?, task_id = ?, sending_at = ?, submitted_at = ?, finished_at = ?, error = ?,
-    files = ?, urls = ?, raw = ? WHERE number = ?"""
-
-
-@attrs.frozen
-class Planned:
-    """What planning some items came to.
-
-    Attributes:
-        new: Items that the journal did not hold.
-        known: Items that it holds already, asked for as they were.
-        changed: Ids of items that it holds with another request, which it keeps.
-    """
-
-    new: int = 0
-    known: int = 0
-    changed: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Entry:
-    """A step as it goes into the journal: a copy, because the item goes on changing.
-
-    Attributes:
-        step: What happens.
-        key: Whose row it concerns.
-        progress: The row's cells from then on.
-        beginning: For an item that the journal need not hold yet, where it stood before, and its other cells.
-    """
-
-    step: Step
-    key: tuple[str, str, int]
-    progress: Cells
-    beginning: tuple[State, Cells] | None
-
-    @classmethod
-    def of(cls, item: Item, step: Step) -> Self:
-        """Copy what *item*, as it takes *step*, brings."""
-        beginning = None
-        if item.request is None:  # a task of which the id alone is known
-            beginning = State.SUBMITTED, origin_of(item)
-        elif step is Step.SEND and not item.number:
-            beginning = State.PLANNED, origin_of(item)
-        return cls(step, key_of(item), progress_of(item), beginning)
-
 
 class JournalFile(JournalReader):
     """A journal that is open to be written, by one process at a time."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, held: ExitStack) -> None:
-        super().__init__(path, connection, held)
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, held: ExitStack, root: Path | None, lock: RunLock
+    ) -> None:
+        super().__init__(path, connection, held, root)
+        self._opened = path.stat()
+        self._lock = lock
         self._held_back: JournalError | None = None  # why no item is let go any more
         self._given_up: JournalError | None = None  # why nothing is written any more
 
     @classmethod
-    def open(cls, path: Path, *, wal: bool | None = None) -> Self:
+    def open(cls, path: Path, root: Path | None = None, *, wal: bool | None = None) -> Self:
         """Open the journal at *path*; make it, or bring it up to date, where needed.
 
         Args:
-            path: The file; others stand beside it, whose names begin with its own.
+            path: The file, or a link to it; others stand beside it, whose names begin with its own.
+            root: What the paths of images are relative to in it, so that they can be moved together.
             wal: Whether to write ahead to a log; None does, unless the file lies on a network file system.
 
         Raises:
             JournalError: Another process has it, or it cannot be used; the message says what to do.
         """
-        return in_words(path, lambda: cls._open(path, wal))
+        return in_words(path, lambda: cls._open(path.resolve(), root, wal))
 
     @classmethod
-    def _open(cls, path: Path, wal: bool | None) -> Self:
+    def _open(cls, path: Path, root: Path | None, wal: bool | None) -> Self:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ExitStack() as held:
-            held.callback(RunLock.take(path).release)
+            lock = RunLock.take(path)
+            held.callback(lock.release)
             path.touch(0o600)  # the files that SQLite puts beside it become as private
             connection = sqlite3.connect(path, isolation_level=None)
             held.callback(connection.close)
@@ -114,48 +74,61 @@ class JournalFile(JournalReader):
             make_durable(connection, path, wal=not is_on_network(path) if wal is None else wal)
             bring_up_to_date(connection, path)
             lay_ballast(path)
-            return cls(path, connection, held.pop_all())
+            return cls(path, connection, held.pop_all(), root, lock)
+
+    @classmethod
+    def open_any(cls, folder: Path) -> Self:
+        """Open the first journal in *folder* that no other process uses, or a new one.
+
+        Raises:
+            JournalError: As `open`.
+        """
+        for number in itertools.count(1):
+            with suppress(JournalInUse):
+                return cls.open(folder / f"{number}.sqlite")
+        raise AssertionError
+
+    @contextmanager
+    def erased_if_empty(self) -> Iterator[None]:
+        """Leave nothing of the journal if no item is in it at the end."""
+        try:
+            yield
+        finally:
+            if self.last_number() == 0:
+                self._connection.close()
+                for suffix in ("", "-wal", "-shm", ".ballast", ".lock"):  # the lock's file last
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def write_run(self, record: RunRecord) -> None:
-        """Store what a run is pinned to, in place of what was stored before."""
+        """Store what a run is pinned to, in place of what was stored before; also while items are planned."""
         *cells, created_at, settings = attrs.astuple(record, recurse=False)
         values = (*cells, created_at.isoformat(), json.dumps(dict(settings)))
-        self._transact(lambda: self._connection.execute("REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", values))
+        statement = "REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)"
+        if self._connection.in_transaction:
+            self._connection.execute(statement, values)
+        else:
+            self._transact(lambda: self._connection.execute(statement, values))
 
-    def plan(self, items: Iterable[Item], chunk: int = CHUNK) -> Planned:
-        """Store those of *items* that are new, in their order, a *chunk* in a transaction and in memory.
+    def begin_run(self) -> RunRecord:
+        """Return the run of a journal that belongs to one directory; the first call makes it, pinned to nothing yet."""
+        record = self.only_run()
+        if record is None:
+            name, salt, seed = secrets.token_hex(8), secrets.token_bytes(16), secrets.randbits(63)
+            record = RunRecord(name, "", "", salt, seed, datetime.now(UTC))
+            self.write_run(record)
+        return record
 
-        Items are told apart by run, id and attempt; whether one has changed, by `given` of its latest attempt. A new
-        attempt takes the place of those before it; if they were not sent yet, they never are.
-        """
-        planned, remaining = Planned(), iter(items)
-        while True:
-            more = self._transact(lambda: self._plan(islice(remaining, chunk)))
-            if more == Planned():
-                return planned
-            planned = Planned(planned.new + more.new, planned.known + more.known, planned.changed + more.changed)
-
-    def _plan(self, items: Iterable[Item]) -> Planned:
-        new, known, changed = 0, 0, list[str]()
-
-        def rows() -> Iterator[Cells]:
-            nonlocal new, known
-            for item in items:
-                held = self._connection.execute(_HELD, (item.run, item.id)).fetchone()
-                if held is None or held["attempt"] < item.attempt:
-                    new += 1
-                    yield State.PLANNED.value, *key_of(item), *origin_of(item), *progress_of(item)
-                elif held["given"] == item.given:
-                    known += 1
-                else:
-                    changed.append(item.id)
-
-        self._connection.executemany(_INSERT, rows())
-        return Planned(new, known, tuple(changed))
+    @contextmanager
+    def planning(self, run: str) -> Iterator[Planning]:
+        """Plan items of *run*, in one transaction: all of it is stored if `keep` is set by its end, or else nothing."""
+        planning = Planning(self._connection, run)
+        with self._transaction(lambda: planning.keep):
+            planning.begin()
+            yield planning
 
     def record(self, item: Item, step: Step) -> None:
         """Store one step: when this returns, it is on disk."""
-        [failure] = self.store([Entry.of(item, step)])
+        [failure] = self.store([Entry.of(item, step, self.root)])
         if failure:
             raise failure
 
@@ -167,6 +140,7 @@ class JournalFile(JournalReader):
         """
         if self._held_back is None:
             try:
+                self._check_place()
                 return self._take_all(entries)
             except JournalError as error:
                 self._held_back = error
@@ -174,34 +148,40 @@ class JournalFile(JournalReader):
         out = [entry for entry in entries if entry.step is not Step.SEND]
         try:
             results = iter(self._take_all(out))
+            self._check_place()
         except JournalError as error:
             results = iter([once_more(error) for _ in out])
         return [once_more(self._held_back) if entry.step is Step.SEND else next(results) for entry in entries]
+
+    def _check_place(self) -> None:
+        """Fail if the file or its lock is gone: nobody will ever read it, or another process may write it, too."""
+        with suppress(OSError):
+            if os.path.samestat(self.path.stat(), self._opened) and self._lock.is_in_place():
+                return
+        raise explained(self.path, OSError(errno.ESTALE, os.strerror(errno.ESTALE)))
 
     def _take_all(self, entries: Sequence[Entry]) -> list[JournalError | None]:
         return self._transact(lambda: [self._take(entry) for entry in entries])
 
     def _take(self, entry: Entry) -> JournalError | None:
-        held = self._connection.execute(
-            "SELECT number, state FROM items WHERE run = ? AND id = ? AND attempt = ?", entry.key
-        ).fetchone()
-        before, origin = (State(held["state"]), ()) if held else entry.beginning or (State.PLANNED, ())
         try:
-            after = advance(before, entry.step)
+            entry.write(self._connection)
+            return None
         except ValueError as error:
             problem = str(error)
-        else:
-            if held:
-                self._connection.execute(_UPDATE, (after.value, *entry.progress, held["number"]))
-            else:
-                self._connection.execute(_INSERT, (after.value, *entry.key, *origin, *entry.progress))
-            return None
         return JournalError(
             f"The journal {self.path} does not take this step of item {shown(entry.key[1])}: {problem}. Nothing was "
             "written; what is new needs an id of its own, or counts as another attempt."
         )
 
-    def recover(self, run: str) -> int:
+    def move(self, numbers: Sequence[int], state: State, step: Step) -> None:
+        """Have the items of these numbers, which are in *state*, take a step that brings nothing else."""
+        after = advance(state, step).value
+        statement = "UPDATE items SET state = ? WHERE number = ?"
+        values = [(after, number) for number in numbers]
+        self._transact(lambda: self._connection.executemany(statement, values))
+
+    def lose_answers(self, run: str) -> int:
         """Make the items unknown that an earlier process was sending when it ended; return how many they are."""
         error = SubmitUnknown(
             "The program ended before the answer to this submit was stored. It may have been charged, so it is not "
@@ -213,13 +193,19 @@ class JournalFile(JournalReader):
         return self._transact(lambda: self._connection.execute(statement, values).rowcount)
 
     def _transact(self, work: Callable[[], T]) -> T:
+        with self._transaction():
+            return work()
+
+    @contextmanager
+    def _transaction(self, is_kept: Callable[[], bool] = lambda: True) -> Iterator[None]:
         if self._given_up:
             raise once_more(self._given_up)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            done = work()
-            self._connection.execute("COMMIT")
-            return done
+            yield
+            if is_kept():
+                self._connection.execute("COMMIT")
+            return
         except sqlite3.Error as error:
             failure = error
         finally:

@@ -7,26 +7,28 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 import attrs
 
-from hunyuan_async._core.lifecycle import Item, State
+from hunyuan_async._core.lifecycle import AT_RISK, SPENT, Item, State
 from hunyuan_async._journal.rows import item_of
 from hunyuan_async._journal.schema import version_of
 from hunyuan_async._journal.troubles import in_words
 
 PAGE = 1000  # items read at once
-SPENT = frozenset({State.SUBMITTED, State.COMPLETED, State.DOWNLOADED, State.FAILED, State.EXPIRED, State.LOST})
-AT_RISK = frozenset({State.SENDING, State.UNKNOWN})
 
 # By one state the index gives them in order; a union of such queries is merged, without a sort.
 _IN_ONE_STATE = "SELECT * FROM items WHERE run = ? AND state = ? AND number > ? AND (latest OR state <> 'planned')"
 # The plus keeps SQLite from looking up all items of the run, in order to sort them, for every page.
 _LATEST = """SELECT items.*, first.number AS place FROM items AS first CROSS JOIN items USING (run, id)
     WHERE +first.run = ? AND first.attempt = 1 AND first.number > ? AND items.latest ORDER BY place LIMIT ?"""
+_SAVED = """SELECT number, files FROM items WHERE run = ? AND state = ? AND number > ? AND files IS NOT NULL
+    ORDER BY number LIMIT ?"""
+_NEWEST = """SELECT * FROM items WHERE run = ? AND state IN (SELECT value FROM json_each(?))
+    ORDER BY sending_at DESC, number DESC LIMIT ?"""
 
 
 @attrs.frozen
@@ -58,31 +60,34 @@ class JournalReader:
     Every method raises `JournalError` if the disk or the file do not allow what it does.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, held: ExitStack) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, held: ExitStack, root: Path | None = None) -> None:
         """Use an open *connection*; what is *held* is released by `close`."""
         self.path = path
+        self.root = root
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
         self._held = held
         self._process = os.getpid()
 
     @staticmethod
-    def read_only(path: Path) -> JournalReader:
+    def read_only(path: Path, root: Path | None = None) -> JournalReader:
         """Open the journal at *path*, also while another process writes it; it shows what is stored by then.
+
+        The paths of images are given below *root*.
 
         Raises:
             JournalError: There is none, or it cannot be read.
         """
-        return in_words(path, lambda: JournalReader._read_only(path))
+        return in_words(path, lambda: JournalReader._read_only(path, root))
 
     @staticmethod
-    def _read_only(path: Path) -> JournalReader:
+    def _read_only(path: Path, root: Path | None) -> JournalReader:
         path.stat()
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         with ExitStack() as held:
             held.callback(connection.close)
             version_of(connection, path)
-            return JournalReader(path, connection, held.pop_all())
+            return JournalReader(path, connection, held.pop_all(), root)
 
     def close(self) -> None:
         """Release everything. In a forked child it does nothing: all is the parent's."""
@@ -97,10 +102,11 @@ class JournalReader:
 
     def run(self, name: str) -> RunRecord | None:
         """Look up what a run is pinned to."""
-        for row in self._rows("SELECT * FROM runs WHERE run = ?", name):
-            created_at, settings = datetime.fromisoformat(row["created_at"]), json.loads(row["settings"])
-            return RunRecord(**{**dict(row), "created_at": created_at, "settings": settings})
-        return None
+        return next(map(_record, self._rows("SELECT * FROM runs WHERE run = ?", name)), None)
+
+    def only_run(self) -> RunRecord | None:
+        """Look up the run of a journal that belongs to one directory; None before it has begun."""
+        return next(map(_record, self._rows("SELECT * FROM runs")), None)
 
     def item(self, run: str, item_id: str) -> Item | None:
         """Look up an item's latest attempt."""
@@ -117,7 +123,7 @@ class JournalReader:
         """
         query = " UNION ALL ".join([_IN_ONE_STATE] * len(states)) + " ORDER BY number LIMIT ?"
         values = [value for state in states for value in (run, state.value, after)]
-        return [item_of(row) for row in self._rows(query, *values, limit)]
+        return [item_of(row, self.root) for row in self._rows(query, *values, limit)]
 
     def latest(self, run: str) -> Iterator[Item]:
         """Read the latest attempt of every item, in the order in which their first attempts were planned.
@@ -126,22 +132,70 @@ class JournalReader:
         """
         place = 0
         while rows := self._rows(_LATEST, run, place, PAGE):
-            yield from map(item_of, rows)
+            yield from (item_of(row, self.root) for row in rows)
             place = rows[-1]["place"]
+
+    def each(self, run: str, *states: State) -> Iterator[Item]:
+        """Read all attempts in some states as `items` does, by pages; they may change their states meanwhile."""
+        after = 0
+        while page := self.items(run, states, after):
+            yield from page
+            after = page[-1].number
+
+    def saved(self, run: str, state: State, after: int, limit: int) -> list[tuple[int, list[dict[str, object]]]]:
+        """Return a page of the items in a state that were saved: their numbers, and what is stored of their files."""
+        rows = self._rows(_SAVED, run, state.value, after, limit)
+        return [(row["number"], json.loads(row["files"])) for row in rows]
+
+    def last_number(self) -> int:
+        """Return the number of the item that was planned last."""
+        [(number,)] = self._rows("SELECT coalesce(max(number), 0) FROM items")
+        return int(number)
+
+    def attempts(self, run: str, item_id: str) -> list[Item]:
+        """Look up all attempts of an item, the first one first."""
+        rows = self._rows("SELECT * FROM items WHERE run = ? AND id = ? ORDER BY attempt", run, item_id)
+        return [item_of(row, self.root) for row in rows]
 
     def totals(self, run: str) -> dict[State, int]:
         """Count a run's items by the states of their latest attempts."""
         rows = self._rows("SELECT state, count(*) FROM items WHERE run = ? AND latest GROUP BY state", run)
         return {State(state): count for state, count in rows}
 
+    def waiting(self, run: str, after: int = 0) -> tuple[int, int]:
+        """Count a run's items that are still to be sent, planned *after* one, and sum up their prices in credits."""
+        query = "SELECT count(*), sum(credits) FROM items WHERE run = ? AND state = ? AND latest AND number > ?"
+        [(count, credits)] = self._rows(query, run, State.PLANNED.value, after)
+        return count, credits or 0
+
     def credits(self, run: str) -> tuple[int, int]:
         """Sum up what all attempts of a run's items cost: the credits spent, and those at risk."""
-        rows = self._rows("SELECT state, sum(credits) FROM items WHERE run = ? GROUP BY state", run)
-        sums = {State(state): credits for state, credits in rows}
+        sums = self.costs(run)
         return sum(sums.get(state, 0) for state in SPENT), sum(sums.get(state, 0) for state in AT_RISK)
 
+    def costs(self, run: str) -> dict[State, int]:
+        """Sum up the prices of all attempts of a run's items by the states they are in."""
+        rows = self._rows("SELECT state, sum(credits) FROM items WHERE run = ? GROUP BY state", run)
+        return {State(state): credits for state, credits in rows}
+
+    def newest(self, run: str, states: Collection[State], limit: int) -> list[Item]:
+        """Return the attempts in *states* that were sent last, the latest first; in the end what never was sent."""
+        rows = self._rows(_NEWEST, run, json.dumps([state.value for state in states]), limit)
+        return [item_of(row, self.root) for row in rows]
+
+    def finished(self, run: str, since: datetime) -> tuple[int, datetime | None]:
+        """Count the tasks that were seen to finish from *since* on, and tell when the first of them was sent."""
+        query = "SELECT count(*), min(sending_at) FROM items WHERE run = ? AND finished_at >= ?"
+        [(count, first)] = self._rows(query, run, since.astimezone(UTC).isoformat())
+        return count, datetime.fromisoformat(first) if first else None
+
     def _first(self, query: str, *values: str) -> Item | None:
-        return next((item_of(row) for row in self._rows(query, *values)), None)
+        return next((item_of(row, self.root) for row in self._rows(query, *values)), None)
 
     def _rows(self, query: str, *values: str | int) -> list[sqlite3.Row]:
         return in_words(self.path, lambda: self._connection.execute(query, values).fetchall())
+
+
+def _record(row: sqlite3.Row) -> RunRecord:
+    created_at, settings = datetime.fromisoformat(row["created_at"]), json.loads(row["settings"])
+    return RunRecord(**{**dict(row), "created_at": created_at, "settings": settings})

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hunyuan_async._core.lifecycle import Item, Step
-from hunyuan_async._journal.file import Entry, JournalFile
+from hunyuan_async._core.budget import Budget
+from hunyuan_async._core.lifecycle import Item, State, Step
+from hunyuan_async._journal.file import JournalFile
+from hunyuan_async._journal.steps import Entry
 from hunyuan_async._journal.troubles import once_more
 from hunyuan_async._tally import log
 from hunyuan_async._uncancelled import see_through
@@ -26,21 +28,45 @@ _PATIENT = frozenset({Step.COMPLETE, Step.SAVE, Step.FAIL, Step.EXPIRE})
 
 
 class Journal:
-    """Stores steps in the journal at *path*, those that come together in one commit. Implements `Recorder`.
+    """Stores steps in a journal, those that come together in one commit. Implements `Recorder`.
 
     While one group of steps is on its way to disk, the next one gathers. The thread opens the file at once; if it
     cannot, every call raises the reason. It is made inside the event loop that uses it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "hunyuan-journal")
-        self._file = self._thread.submit(JournalFile.open, path)
+        opened = partial(JournalFile.open_any, path) if path.is_dir() else partial(JournalFile.open, path, root)
+        self._file = self._thread.submit(opened)
+        self._root = root
         self._waiting: list[Waiting] = []
         self._storing = 0
         self._next: asyncio.Handle | None = None
         self._urgent = False
         self._closed = False
+
+    async def open(self, budget: Budget) -> None:
+        """Take up what an earlier process of the same client left; see `Recorder.open`.
+
+        Raises:
+            JournalError: It could not be opened.
+        """
+
+        def begin(file: JournalFile) -> tuple[int, int]:
+            file.lose_answers("")
+            return file.credits("")
+
+        spent, at_risk = await self.call(begin)
+        budget.book(spent=spent, at_risk=at_risk)
+
+    async def find(self, task_id: str) -> Item | None:
+        """Look up the item of a task; see `Recorder.find`."""
+        return await self.call(lambda file: file.find(task_id))
+
+    async def unfinished(self) -> list[Item]:
+        """Read what is paid and was not seen finished; see `Recorder.unfinished`."""
+        return await self.call(lambda file: file.items("", [State.SUBMITTED], limit=-1))
 
     async def record(self, item: Item, step: Step) -> None:
         """Store a step; see `Recorder.record`. Once begun, it is stored whether or not the caller stays.
@@ -51,7 +77,7 @@ class Journal:
         Raises:
             JournalError: It could not be stored.
         """
-        entry = Entry.of(item, step)
+        entry = Entry.of(item, step, self._root)
         stored = self._put(entry)
         try:
             await stored
@@ -89,7 +115,7 @@ class Journal:
 
     async def _take_back(self, item: Item) -> None:
         with suppress(JournalError):  # then the step before was not stored either, or the disk will say so to others
-            await self._put(Entry.of(item, Step.TAKE_BACK))
+            await self._put(Entry.of(item, Step.TAKE_BACK, self._root))
 
     def _put(self, entry: Entry) -> asyncio.Future[None]:
         self._check_open()
@@ -141,4 +167,5 @@ class Journal:
 def _log_loss(entry: Entry, error: BaseException | None) -> None:
     """Tell of an error whose caller went away; it may be about the id of a paid task."""
     if error and entry.step is not Step.SEND:
-        log.error("%s of item %s could not be stored: %s", entry.step.value, entry.key[1], error)
+        _, task_id, *_ = entry.progress
+        log.error("%s of item %s, task %s, could not be stored: %s", entry.step.value, entry.key[1], task_id, error)

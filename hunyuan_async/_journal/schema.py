@@ -74,7 +74,7 @@ def version_of(connection: sqlite3.Connection, path: Path, newest: int = len(MIG
     [version] = connection.execute("PRAGMA user_version").fetchone()
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id != APPLICATION_ID and (version or tables):
-        raise JournalError(f"{path} is a database, but no journal. Name another file with --journal PATH.")
+        raise JournalError(f"{path} is a database, but no journal. Name another file for the journal.")
     if version > newest:
         raise JournalError(
             f"The journal {path} was made by a newer version of this library (format {version}, this one knows "

@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +18,12 @@ T = TypeVar("T")
 _ADVICE = {
     errno.ENOSPC: "the disk is full. Free some space and run the same command again; it goes on where it stopped",
     errno.EDQUOT: "your disk quota is used up. Free some space and run the same command again",
-    errno.EROFS: "it cannot be written. Make it writable, or keep the journal elsewhere with --journal PATH",
-    errno.EIO: "the disk fails. Save what you can; the journal may also be kept elsewhere with --journal PATH",
+    errno.EROFS: "it cannot be written. Make it writable, or keep the journal on another disk",
+    errno.EIO: "the disk fails. Save what you can; a new journal may be kept on another disk",
+    errno.ESTALE: "it was moved or removed. If it was moved, bring it back, and run the same command again",
     errno.EBUSY: "another program holds it locked. Close that program and run the same command again",
-    errno.ENOLCK: "its file system knows no locks. Keep the journal elsewhere with --journal PATH",
-    errno.EINVAL: "it is not a journal, or it is damaged. Restore it from a copy, or name another with --journal PATH",
+    errno.ENOLCK: "its file system knows no locks. Keep the journal on a disk of this machine",
+    errno.EINVAL: "it is not a journal, or it is damaged. Restore it from a copy, or name another",
 }
 _NUMBERS = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -70,6 +72,6 @@ def is_final(failure: sqlite3.Error) -> bool:
 
 def once_more(error: JournalError) -> JournalError:
     """Return an equal error for another item; what one waiter notes on its own must not show in the others'."""
-    again = JournalError(error.message)
+    again = copy(error)
     again.__cause__ = error.__cause__
     return again

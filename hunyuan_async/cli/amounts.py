@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import get_args
 
 import attrs
 
 from hunyuan_async._core.text import shown
-from hunyuan_async.errors import InvalidRequest
+from hunyuan_async.errors import InvalidRequest, Kind
 from hunyuan_async.settings import Service
 
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
@@ -73,6 +74,19 @@ def parse_failures(text: str) -> FailureLimit:
     if int(number) > 100:
         raise InvalidRequest(f"{shown(text)} is not {advice}")
     return FailureLimit(share=int(number) / 100)
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Kinds of errors, from "refused,task_failed".
+
+    Raises:
+        InvalidRequest: There is no such kind.
+    """
+    kinds = tuple(filter(None, (part.strip() for part in text.split(","))))
+    for kind in kinds:
+        if kind not in get_args(Kind):
+            raise InvalidRequest(f"{shown(kind)} is not a kind of failure: write {', '.join(get_args(Kind))}")
+    return kinds
 
 
 def _parts(pattern: str, text: str, advice: str) -> tuple[str, ...]:

@@ -50,9 +50,14 @@ class Connection:
         """
         if not self.emulator:
             check_key(required_key().key)
-            check_base_url(self.base_url or os.environ.get(BASE_URL_VARIABLE) or API_IN_ONE.base_url)
+            check_base_url(self.address)
         elif self.base_url:
             raise InvalidRequest("--emulator starts a service of its own: leave --base-url out")
+
+    @property
+    def address(self) -> str:
+        """Where the service is, if it is not an emulator."""
+        return self.base_url or os.environ.get(BASE_URL_VARIABLE) or API_IN_ONE.base_url
 
     def title(self, work: str) -> str:
         """Return what a view shows above *work*."""
@@ -83,7 +88,7 @@ async def open_client(
     *,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
-    max_credits: int | None = None,
+    journal: Path | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[Client]:
     """Open a client of the service, or of an emulator that lives as long as the client.
@@ -95,7 +100,7 @@ async def open_client(
     """
     connection.check()
     limits = limits or connection.limits()
-    client = partial(Client, limits=limits, timeouts=timeouts or Timeouts(), max_credits=max_credits, on_event=on_event)
+    client = partial(Client, limits=limits, timeouts=timeouts or Timeouts(), journal=journal, on_event=on_event)
     if connection.emulator:
         # It draws its images with Pillow and listens with aiohttp: only who asks for it waits for these.
         from hunyuan_async.emulator import Emulator, EmulatorSettings

@@ -13,7 +13,6 @@ from hunyuan_async.errors import (
     AuthError,
     BudgetExceeded,
     HunyuanError,
-    InvalidRequest,
     JournalError,
     NotSent,
     OutOfCredits,
@@ -41,7 +40,7 @@ class Exit(IntEnum):
 def exit_code(error: Exception) -> Exit:
     """Return the code of a command that ends with *error*."""
     match error:
-        case InvalidRequest():
+        case HunyuanError(kind="invalid"):  # also a directory that another process works in
             return Exit.REFUSED_INPUT
         case AuthError():
             return Exit.KEY_REFUSED

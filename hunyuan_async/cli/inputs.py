@@ -6,13 +6,16 @@ import csv
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import PurePath
 from typing import BinaryIO, Literal, get_args
 
 import attrs
 
 from hunyuan_async._core.text import printable, shown
+from hunyuan_async.cli.cells import is_ours, text_of
 from hunyuan_async.errors import InvalidRequest
 
 Format = Literal["txt", "jsonl", "csv", "tsv"]
@@ -65,6 +68,22 @@ def input_format(name: str, given: str | None = None) -> Format:
             return form
     what = "standard input" if name == "-" else shown(name)
     raise InvalidRequest(f"cannot tell the format of {what}: add --input-format txt, jsonl, csv or tsv")
+
+
+@contextmanager
+def opened(source: str) -> Iterator[BinaryIO]:
+    """Open an input file, or "-" for standard input, which stays open.
+
+    Raises:
+        InvalidRequest: It cannot be read.
+    """
+    try:
+        with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
+            yield file
+            return
+    except OSError as error:
+        problem = error.strerror
+    raise InvalidRequest(f"{source} cannot be read: {problem}")
 
 
 def read_rows(source: BinaryIO, form: Format) -> Iterator[Row | BadLine]:
@@ -152,6 +171,8 @@ def _is_too_deep(content: object) -> bool:
     level = [content]
     for _ in range(DEEPEST_ROW):
         held = [value for value in level if isinstance(value, dict | list)]
+        if not held:
+            return False
         level = [inner for value in held for inner in (value.values() if isinstance(value, dict) else value)]
     return bool(level)
 
@@ -169,6 +190,8 @@ def _table(lines: _Lines, delimiter: str | None) -> Iterator[Row | BadLine]:
     delimiter = delimiter or max(",;\t", key=first.count)
     records = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     header = _header(records, lines)
+    read = text_of if is_ours(header) else str
+    header = [*map(read, header)]
     while True:
         start = lines.number + 1
         try:
@@ -181,7 +204,7 @@ def _table(lines: _Lines, delimiter: str | None) -> Iterator[Row | BadLine]:
             return
         problem = lines.take_problem()
         if any(cell.strip() for cell in cells):
-            yield _table_row(start, header, cells, problem)
+            yield _table_row(start, header, [*map(read, cells)], problem)
 
 
 def _header(records: Iterator[list[str]], lines: _Lines) -> list[str]:

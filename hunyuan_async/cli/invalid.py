@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from hunyuan_async.cli.cells import cell
 from hunyuan_async.cli.inputs import BadLine
-
-# What makes a spreadsheet take a cell for a formula; a plain negative number is harmless.
-_FORMULA = re.compile(r"[=+@\t\r]|-(?![0-9.]+\Z)")
 
 
 def write_invalid(path: Path, bad: Sequence[BadLine]) -> None:
@@ -22,12 +18,7 @@ def write_invalid(path: Path, bad: Sequence[BadLine]) -> None:
     # Spreadsheets take a file for UTF-8 only if it starts with a byte order mark.
     with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
         table = csv.writer(file)
-        table.writerow(map(_cell, names))
+        table.writerow(map(cell, names))
         for line in bad:
             row = {**line.columns, "line": line.line, "problem": line.problem}
-            table.writerow(_cell(row.get(name, "")) for name in names)
-
-
-def _cell(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if _FORMULA.match(text) else text
+            table.writerow(cell(row.get(name)) for name in names)

@@ -6,13 +6,13 @@ import re
 
 import attrs
 
-from hunyuan_async._core.names import safe_name, slug
+from hunyuan_async._core.lifecycle import Item
+from hunyuan_async._core.names import slug
 from hunyuan_async._core.text import shown
-from hunyuan_async.cli.items import BatchItem
 from hunyuan_async.cli.templates import Template, check_names, parse_template
 from hunyuan_async.errors import InvalidRequest
+from hunyuan_async.run import image_path
 
-PER_FOLDER = 1000
 _NAMES = ("id", "index", "slug", "seed", "variation")
 
 # Templates whose names tell items apart by themselves, because id or index can be read back from the name. All
@@ -36,24 +36,24 @@ class NameTemplate:
     template: Template
     telling: bool
 
-    def path(self, item: BatchItem) -> str:
+    def path(self, item: Item) -> str:
         """An item's file below the output directory, without the extension, such as "images/0000/sku42".
 
         It is of lower-case ASCII. A name that could not be kept as it is, or that another item may have, gets
-        ten digits of the id's SHA-256 appended.
+        ten digits of the id's SHA-256 appended. A later attempt has a name of its own, so that older images stay.
         """
+        assert item.request is not None  # what a run makes, it asks for
         seed = item.request.seed
         wanted = self.template.fill(
             {
                 "id": item.id,
-                "index": f"{item.index:06}",
+                "index": f"{item.detail['index']:06}",
                 "slug": slug(item.request.prompt),
                 "seed": "random" if seed in (None, -1) else seed,
-                "variation": item.variation,
+                "variation": item.detail["variation"],
             }
         )
-        name = safe_name(wanted, item.id, telling=self.telling)
-        return f"images/{item.index // PER_FOLDER:04}/{name}"
+        return image_path(item, wanted, telling=self.telling)
 
 
 def parse_name(text: str) -> NameTemplate:

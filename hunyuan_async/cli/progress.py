@@ -99,16 +99,17 @@ class Progress:
         total: Images asked for.
         statistics: Takes the client's snapshot.
         note: What the run does now, if it is not simply going on.
+        ends: How many images ended how, with those of earlier commands.
     """
 
     title: str
     total: int
     statistics: Callable[[], Statistics] = Statistics
     note: str | None = None
+    ends: Counter[Status] = attrs.field(factory=Counter)
     _clock: Callable[[], float] = time.monotonic
     _started_at: float = attrs.field(default=attrs.Factory(lambda self: self._clock(), takes_self=True), init=False)
     _ended_at: deque[float] = attrs.field(factory=deque, init=False)
-    _ends: Counter[Status] = attrs.field(factory=Counter, init=False)
 
     def happened(self, event: Event) -> None:
         """Take note of an event."""
@@ -120,7 +121,7 @@ class Progress:
             case _:
                 return
         if status != "pending":
-            self._ends[status] += 1
+            self.ends[status] += 1
             self._ended_at.append(self._clock())
 
     def snapshot(self) -> Snapshot:
@@ -128,10 +129,10 @@ class Progress:
         return Snapshot(
             title=self.title,
             total=self.total,
-            done=self._ends["succeeded"],
-            failed=self._ends["failed"],
-            unknown=self._ends["unknown"],
-            to_collect=self._ends["submitted"],
+            done=self.ends["succeeded"],
+            failed=self.ends["failed"],
+            unknown=self.ends["unknown"],
+            to_collect=self.ends["submitted"],
             per_minute=self._per_minute(),
             note=self.note,
             statistics=self.statistics(),

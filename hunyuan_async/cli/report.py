@@ -1,4 +1,4 @@
-"""report.html: a run as pages that open from disk, made from its results alone."""
+"""report.html: a run as pages that open from disk, made from its journal alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from hunyuan_async._core.lifecycle import Item
+from hunyuan_async.cli.directories import open_run
 from hunyuan_async.cli.report_html import Card, Picture, Summary, index_page, item_page, page_name
-from hunyuan_async.cli.result_lines import ResultLine
-from hunyuan_async.cli.results import FILE_NAME, read_results
+from hunyuan_async.cli.result_lines import ResultLine, failure_reason, result_line
 from hunyuan_async.cli.thumbnails import make_thumbnail
-from hunyuan_async.errors import InvalidRequest
+from hunyuan_async.settings import API_IN_ONE
 
 PER_PAGE = 200
 
@@ -23,18 +24,16 @@ def build_report(out_dir: Path) -> Path:
     It uses several threads and takes about 25 ms an image and core: keep it out of the event loop.
 
     Raises:
-        InvalidRequest: The directory holds no results, or a line that is none.
+        InvalidRequest: The directory holds no run.
+        JournalError: Its journal cannot be read.
     """
-    results = out_dir / FILE_NAME
-    if not results.exists():
-        raise InvalidRequest(f"{out_dir} holds no {FILE_NAME}")
     folder = out_dir / "report"
-    folder.mkdir(exist_ok=True)
     summary = Summary(out_dir.resolve().name)
     # Pillow decodes and scales without the interpreter's lock, so threads use every core.
-    with ThreadPoolExecutor() as threads:
-        for number, (lines, is_last) in enumerate(_paged(read_results(results)), start=1):
-            cards = list(threads.map(partial(_card, out_dir), lines))
+    with open_run(out_dir) as (reader, record), ThreadPoolExecutor() as threads:
+        folder.mkdir(exist_ok=True)
+        for number, (items, is_last) in enumerate(_paged(reader.latest(record.run)), start=1):
+            cards = list(threads.map(partial(_card, out_dir), items))
             summary.add_page(cards)
             page = item_page(summary.title, number, cards, is_last=is_last)
             (folder / page_name(number)).write_text(page, encoding="utf-8")
@@ -43,20 +42,27 @@ def build_report(out_dir: Path) -> Path:
     return report
 
 
-def _paged(lines: Iterator[ResultLine]) -> Iterator[tuple[list[ResultLine], bool]]:
-    """Pages of lines, each with whether it is the last."""
-    page = list(itertools.islice(lines, PER_PAGE))
+def _paged(items: Iterator[Item]) -> Iterator[tuple[list[Item], bool]]:
+    """Pages of items, each with whether it is the last."""
+    page = list(itertools.islice(items, PER_PAGE))
     while page:
-        following = list(itertools.islice(lines, PER_PAGE))
+        following = list(itertools.islice(items, PER_PAGE))
         yield page, not following
         page = following
 
 
-def _card(out_dir: Path, line: ResultLine) -> Card:
+def _card(out_dir: Path, item: Item) -> Card:
+    line = result_line(item, out_dir, API_IN_ONE)
     paths = [str(image["path"]) for image in line["images"]]
     # A directory that somebody else made must not lead out of itself.
     inside = [path for path in paths if not path.startswith("/") and ".." not in PurePosixPath(path).parts]
-    return Card(line, tuple(_picture(out_dir, path) for path in inside))
+    return Card(line, tuple(_picture(out_dir, path) for path in inside), _reason(item, line))
+
+
+def _reason(item: Item, line: ResultLine) -> str | None:
+    if line["error"] is None:
+        return None
+    return failure_reason(item.error) if item.error else f"{line['error']['kind']}: {line['error']['message']}"
 
 
 def _picture(out_dir: Path, path: str) -> Picture:

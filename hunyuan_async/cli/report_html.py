@@ -13,7 +13,7 @@ from urllib.parse import quote
 import attrs
 
 from hunyuan_async._core.text import printable
-from hunyuan_async.cli.result_lines import ResultLine, failure_reason
+from hunyuan_async.cli.result_lines import ResultLine
 
 SHEET = 48  # images on the index
 SHOWN_FAILURES = 10
@@ -25,7 +25,7 @@ _STATUSES = {
     "failed": "✗ failed",
     "unknown": "? unknown: may have been charged",
     "submitted": "↓ paid, not yet collected",
-    "skipped": "= repeat of an equal row, made once",
+    "skipped": "= left out",
     "pending": "… to go",
 }
 
@@ -45,10 +45,17 @@ class Picture:
 
 @attrs.frozen
 class Card:
-    """One item with its images."""
+    """One item with its images.
+
+    Attributes:
+        line: What the results say of it.
+        pictures: Its images.
+        reason: Why there is none.
+    """
 
     line: ResultLine
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture, ...] = ()
+    reason: str | None = None
 
 
 @attrs.define
@@ -81,9 +88,9 @@ class Summary:
         for card in cards:
             place = f"report/{page_name(len(self.pages))}#{_anchor(card.line)}"
             self.credits += card.line["credits"]
-            if card.line["status"] != "skipped" and (reason := failure_reason(card.line)):
-                self.failures[reason] += 1
-                self.examples.setdefault(reason, place)
+            if card.reason and card.line["status"] != "skipped":
+                self.failures[card.reason] += 1
+                self.examples.setdefault(card.reason, place)
             if len(self.sheet) < SHEET and card.pictures and card.pictures[0].thumbnail:
                 self.sheet.append((place, card))
 
@@ -102,7 +109,7 @@ def index_page(summary: Summary) -> str:
         "Failed": counts["failed"],
         "Unknown": counts["unknown"],
         "To go": counts["pending"] + counts["submitted"],
-        "Repeats": counts["skipped"],
+        "Left out": counts["skipped"],
         "Credits": summary.credits,
     }
     tiles = "".join(f"<div><dt>{name}</dt><dd>{number:,}</dd></div>" for name, number in totals.items())
@@ -177,13 +184,12 @@ def _card(card: Card) -> str:
     pictures = [
         _picture(picture, prefix="../", target=f"../{quote(picture.path)}", alt=_alt(card)) for picture in card.pictures
     ]
-    reason = failure_reason(line)
     facts = {"Id": line["id"], "Size": _size(line), "Seed": _seed(line), "Cost": f"{line['credits']} credits"}
     rows = "".join(f"<dt>{name}</dt><dd>{_text(value)}</dd>" for name, value in facts.items() if value)
     return (
         f'<li id="{_anchor(line)}">{"".join(pictures) or _nothing("No image")}<div class="about">'
         f'<p class="status {_text(line["status"])}">{_text(_STATUSES.get(line["status"], line["status"]))}</p>'
-        f"{_prompt(line)}{f'<p>{_text(reason)}</p>' if reason else ''}<dl>{rows}</dl></div></li>"
+        f"{_prompt(line)}{f'<p>{_text(card.reason)}</p>' if card.reason else ''}<dl>{rows}</dl></div></li>"
     )
 
 

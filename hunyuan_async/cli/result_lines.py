@@ -7,19 +7,35 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 import attrs
 
+from hunyuan_async._core.lifecycle import AT_RISK, SPENT, Item, State
 from hunyuan_async._core.text import printable
-from hunyuan_async.cli.items import BatchItem
 from hunyuan_async.errors import HunyuanError
-from hunyuan_async.models import ImageRequest, Outcome, SavedImage
+from hunyuan_async.models import ImageRequest, SavedImage
 from hunyuan_async.settings import Service
 
 Status = Literal["succeeded", "failed", "unknown", "submitted", "skipped", "pending"]
 
+STATUS: Mapping[State, Status] = {
+    State.PLANNED: "pending",
+    State.SENDING: "unknown",  # it was let go, and no answer is stored yet
+    State.SUBMITTED: "submitted",
+    State.COMPLETED: "submitted",
+    State.DOWNLOADED: "succeeded",
+    State.REJECTED: "failed",
+    State.FAILED: "failed",
+    State.EXPIRED: "failed",
+    State.LOST: "failed",
+    State.ABANDONED: "failed",
+    State.UNKNOWN: "unknown",
+    State.SKIPPED: "skipped",
+}
+
 _ADDRESS = re.compile(r"[a-z]+://\S+", re.IGNORECASE)
+_REQUEST_FIELDS = ("prompt", "type", "size", "images", "seed")
 _ERROR_FIELDS = ("kind", "message", "code", "charged", "retry")
 
 
@@ -27,12 +43,12 @@ class ResultLine(TypedDict):
     """One image asked for: what, what came of it, and what it cost.
 
     Paths are relative to the output directory; times are ISO 8601 in UTC. A `submitted` item is paid and not yet
-    collected, a `skipped` one repeats an equal one. `credits` were charged or are at risk.
+    collected, a `skipped` one repeats an equal one or is no longer asked for. `credits` were charged or are at risk.
     """
 
     id: str
     index: int
-    line: int
+    line: int | None
     variation: int
     attempt: int
     status: Status
@@ -46,43 +62,30 @@ class ResultLine(TypedDict):
     finished_at: str | None
 
 
-def result_line(
-    item: BatchItem,
-    outcome: Outcome | None,
-    out_dir: Path,
-    service: Service,
-    *,
-    submitted_at: datetime | None = None,
-    ended_at: datetime | None = None,
-) -> ResultLine:
-    """The line of an item.
+def result_line(item: Item, out_dir: Path, service: Service) -> ResultLine:
+    """The line of an item of a run.
 
     Args:
-        item: What was asked for.
-        outcome: How it ended; None if it has not.
+        item: As the journal holds it.
         out_dir: What paths are relative to.
-        service: Knows the price and the model.
-        submitted_at: When the service accepted it, if the outcome does not tell.
-        ended_at: When it ended, if the outcome does not tell.
+        service: Knows the model.
     """
-    outcome = outcome or Outcome(item.request)
-    result, error = outcome.result, outcome.error
-    at_risk = service.credits_per_image if error and error.charged != "no" else 0
+    assert item.request is not None  # what a run makes, it asks for
     return {
         "id": item.id,
-        "index": item.index,
-        "line": item.line,
-        "variation": item.variation,
-        "attempt": 1,
-        "status": _status(item, outcome),
-        "request": _request(outcome.request or item.request, service),
-        "input": item.input,
-        "images": [_image(file, out_dir) for file in outcome.files],
-        "task_id": result.task_id if result else error.task_id if error else None,
-        "credits": result.credits if result else at_risk,
-        "error": _error(item, error),
-        "submitted_at": _time(result.submitted_at if result else submitted_at),
-        "finished_at": _time(result.finished_at if result else ended_at),
+        "index": cast("int", item.detail["index"]),
+        "line": cast("int | None", item.detail["line"]),
+        "variation": cast("int", item.detail["variation"]),
+        "attempt": item.attempt,
+        "status": STATUS[item.state],
+        "request": _request(item.request, service),
+        "input": cast("Mapping[str, object]", item.detail["input"]),
+        "images": [_image(file, out_dir) for file in item.files],
+        "task_id": item.task_id,
+        "credits": item.credits if item.state in SPENT | AT_RISK else 0,
+        "error": _error(item),
+        "submitted_at": time_text(item.submitted_at),
+        "finished_at": time_text(item.finished_at),
     }
 
 
@@ -98,42 +101,34 @@ def end_status(error: HunyuanError) -> Status:
     return "failed"
 
 
-def failure_reason(line: ResultLine) -> str | None:
-    """Why an item did not succeed, in words that are the same for all that failed alike; None if it did."""
-    if line["error"] is None:
-        return None
+def failure_reason(error: HunyuanError) -> str:
+    """Why an item did not succeed, in words that are the same for all that failed alike."""
     # Addresses may be signed, and differ like the tasks' ids where the failure is the same.
-    message = _ADDRESS.sub("(address)", line["error"]["message"] or "")
-    if line["task_id"]:
-        message = re.sub(rf" {re.escape(line['task_id'])}\b", "", message)
-    return f"{line['error']['kind']}: {message}"
+    message = _ADDRESS.sub("(address)", error.message)
+    if error.task_id:
+        message = re.sub(rf" {re.escape(error.task_id)}\b", "", message)
+    return f"{error.kind}: {message}"
 
 
-def _status(item: BatchItem, outcome: Outcome) -> Status:
-    if outcome.error:
-        return end_status(outcome.error)
-    if outcome.result:
-        return "succeeded"
-    return "skipped" if item.duplicate_of else "pending"
-
-
-def _error(item: BatchItem, error: HunyuanError | None) -> dict[str, str | None] | None:
-    if error:
-        return {name: getattr(error, name) for name in _ERROR_FIELDS}
-    if item.duplicate_of:
-        message = f"the same as {printable(item.duplicate_of)}, which is made"
-        return {"kind": "duplicate", "message": message, "code": None, "charged": "no", "retry": "no"}
-    return None
+def _error(item: Item) -> dict[str, str | None] | None:
+    if item.state is State.SKIPPED:
+        repeated = item.detail.get("duplicate_of")
+        kind = "duplicate" if repeated else "gone"
+        message = f"the same as {printable(str(repeated))}, which is made" if repeated else "no longer in the input"
+        return {"kind": kind, "message": message, "code": None, "charged": "no", "retry": "no"}
+    if item.error is None or item.state is State.DOWNLOADED:
+        return None
+    return {name: getattr(item.error, name) for name in _ERROR_FIELDS}
 
 
 def _request(request: ImageRequest, service: Service) -> dict[str, object]:
-    fields = attrs.asdict(request, filter=attrs.filters.exclude("id", "extra"))
-    return {**fields, "model": request.model or service.model}
+    return {name: getattr(request, name) for name in _REQUEST_FIELDS} | {"model": request.model or service.model}
 
 
 def _image(file: SavedImage, out_dir: Path) -> dict[str, object]:
-    return {**attrs.asdict(file), "path": Path(os.path.relpath(file.path, out_dir)).as_posix()}
+    return {**attrs.asdict(file, recurse=False), "path": Path(os.path.relpath(file.path, out_dir)).as_posix()}
 
 
-def _time(when: datetime | None) -> str | None:
+def time_text(when: datetime | None) -> str | None:
+    """A time as lines have it: ISO 8601 in UTC."""
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if when else None

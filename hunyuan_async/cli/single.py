@@ -16,6 +16,7 @@ import click
 
 from hunyuan_async._core.names import slug
 from hunyuan_async.cli.connection import Connection, open_client
+from hunyuan_async.cli.directories import log_folder
 from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.option_groups import option_group
 from hunyuan_async.cli.progress import Progress, View
@@ -23,7 +24,7 @@ from hunyuan_async.cli.result_lines import end_status
 from hunyuan_async.cli.terminal import can_draw, say
 from hunyuan_async.cli.views import Troubles, shown
 from hunyuan_async.client import Client
-from hunyuan_async.errors import HunyuanError, InvalidRequest
+from hunyuan_async.errors import HunyuanError, InvalidRequest, JournalError
 from hunyuan_async.events import Event, Submitted
 from hunyuan_async.models import ImageRequest, ImageResult, SavedImage
 from hunyuan_async.settings import API_IN_ONE
@@ -37,11 +38,32 @@ class Destination:
         output: As given: a file, "-" for stdout, or None for a name made from the prompt and the seed.
         force: Whether a file may be replaced.
         as_json: Whether stdout gets a JSON object instead of the path.
+        no_log: Whether what is paid is not noted in your own journal.
     """
 
     output: str | None = None
     force: bool = False
     as_json: bool = False
+    no_log: bool = False
+
+    def journal(self, connection: Connection) -> Path | None:
+        """Return the folder of your own journals; None if nothing is to be noted, or what is made costs nothing.
+
+        Raises:
+            AuthError, InvalidRequest: As `Connection.check`; then no folder is made.
+            JournalError: The folder cannot be made.
+        """
+        connection.check()
+        if self.no_log or connection.emulator:
+            return None
+        folder = log_folder()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            problem = error.strerror
+        else:
+            return folder
+        raise JournalError(f"{folder} cannot be made: {problem}.")
 
     def check(self) -> None:
         """Find what cannot be written before anything is paid.
@@ -85,9 +107,10 @@ destination_options = option_group(
     Destination,
     click.option("-o", "--output", metavar="FILE", help='Save exactly there; "-" writes the image to stdout.'),
     click.option("--force", is_flag=True, help="Replace the file if it exists."),
+    click.option("--no-log", is_flag=True, help="Do not note it for `hunyuan log`: then a crash may lose a paid task."),
     click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of the path."),
 )
-"""Adds `-o`, `--force` and `--json` to a command, which gets them as `destination`."""
+"""Adds `-o`, `--force`, `--no-log` and `--json` to a command, which gets them as `destination`."""
 
 
 async def make_image(connection: Connection, request: ImageRequest, destination: Destination) -> int:
@@ -102,12 +125,18 @@ async def make_image(connection: Connection, request: ImageRequest, destination:
             paid.append(event.task_id)
 
     try:
-        async with open_client(connection, on_event=happened) as client:
+        journal = destination.journal(connection)
+        async with open_client(connection, journal=journal, on_event=happened) as client:
             with shown(Progress(connection.title(request.prompt), 1, client.statistics), view):
                 result = await _made(client, request)
             await destination.save(client, result)
     except BaseException as error:
+        if isinstance(error, JournalError) and error.task_id:
+            paid.append(error.task_id)
+        elif isinstance(error, JournalError) and not paid and error.charged == "no":
+            say("Nothing was sent. To go on without a record, add --no-log.")
         lost = isinstance(error, HunyuanError) and end_status(error) != "submitted"
+        lost = lost and not isinstance(error, JournalError)  # what could not be noted can be fetched
         if paid and not lost and not connection.emulator:
             say(f"It is paid. Fetch it with: {_fetch_command(paid[0], connection, destination)}")
         raise

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hunyuan_async._core.lifecycle import Item
 from hunyuan_async._core.names import slug
-from hunyuan_async.cli.items import BatchItem
 from hunyuan_async.cli.names import parse_name
 from hunyuan_async.errors import InvalidRequest
 from hunyuan_async.models import ImageRequest
@@ -24,9 +24,12 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def item(item_id: str, index: int = 0, prompt: str = "A koi", seed: int | None = 7, variation: int = 1) -> BatchItem:
+def item(
+    item_id: str, index: int = 0, prompt: str = "A koi", seed: int | None = 7, variation: int = 1, attempt: int = 1
+) -> Item:
     """An item to be named."""
-    return BatchItem(item_id, index, 1, variation, ImageRequest(prompt, seed=seed), {})
+    detail = {"index": index, "variation": variation}
+    return Item(item_id, ImageRequest(prompt, seed=seed), 25, attempt=attempt, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def item(item_id: str, index: int = 0, prompt: str = "A koi", seed: int | None =
         ("{index}-{seed}", item("a", seed=-1), "images/0000/000000-random"),
     ],
 )
-def test_plain_names_are_kept(template: str, named: BatchItem, path: str) -> None:
+def test_plain_names_are_kept(template: str, named: Item, path: str) -> None:
     """What is clean and tells items apart is written as it is, a thousand in a folder."""
     assert parse_name(template).path(named) == path
 
@@ -70,6 +73,16 @@ def test_names_that_two_items_could_share_get_a_hash_of_the_id(template: str) ->
     paths = [parse_name(template).path(item(item_id)) for item_id in ("a", "b")]
     assert len({*paths}) == 2
     assert all(re.fullmatch(r".*-[0-9a-f]{10}", path) for path in paths)
+
+
+@pytest.mark.parametrize("template", ["{id}", "{index}-{slug}", "x"])
+def test_a_later_attempt_has_a_name_of_its_own(template: str) -> None:
+    """Older images stay; the name says which attempt it is, and no id can imitate it."""
+    name, first, second = parse_name(template), item("koi"), item("koi", attempt=2)
+    others = [first, item("koi-attempt2"), item("koi", attempt=3), item(name.path(second).rpartition("/")[2])]
+    assert re.fullmatch(r"images/0000/.+-attempt2-[0-9a-f]{10}", name.path(second))
+    assert name.path(second) not in map(name.path, others)
+    assert name.path(item("k" * 200, attempt=2)) != name.path(item("k" * 200))
 
 
 @pytest.mark.parametrize("template", ["{title}", "{id", "{id!r}", "a/{id}", "../{id}", "{id}.png", "Photo {id}"])
@@ -110,13 +123,21 @@ def test_any_id_gives_a_safe_name(item_id: str, template: str) -> None:
     st.lists(PARTS, max_size=5).map("".join),
     st.data(),
 )
-def test_no_two_items_share_a_name(ids: list[str], template: str, data: st.DataObject) -> None:
+def test_no_two_images_share_a_name(ids: list[str], template: str, data: st.DataObject) -> None:
     """Whatever ids, prompts, seeds and template: names differ, in any case of letters."""
     name = parse_name(template)
     texts = st.sampled_from(["a", "a-1", "1", "1-a", "-"])
     items = [
-        item(item_id, index, data.draw(texts), data.draw(st.sampled_from([None, 1, 11])), data.draw(st.integers(1, 2)))
+        item(
+            item_id,
+            index,
+            data.draw(texts),
+            data.draw(st.sampled_from([None, 1, 11])),
+            data.draw(st.integers(1, 2)),
+            attempt,
+        )
         for index, item_id in enumerate(ids)
+        for attempt in (1, 2)
     ]
     paths = [name.path(named).casefold() for named in items]
     assert all(one != other for one, other in itertools.combinations(paths, 2))

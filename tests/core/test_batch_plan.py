@@ -6,37 +6,46 @@ import contextlib
 import math
 from collections.abc import Callable
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hunyuan_async.cli.amounts import FailureLimit, parse_cost, parse_duration, parse_failures, parse_rate
-from hunyuan_async.cli.items import BatchItem
-from hunyuan_async.cli.plan import duration_text, make_plan
+from hunyuan_async.cli.plan import Plan, duration_of, duration_text
 from hunyuan_async.errors import InvalidRequest
-from hunyuan_async.models import ImageRequest
 from hunyuan_async.settings import API_IN_ONE
 
+PLAN = Plan(
+    rows=1000,
+    images=2000,
+    prompts=("a koi",),
+    credits=50_000,
+    dollars=100.0,
+    seconds=1000.0,
+    bytes_needed=3_200_000_000,
+    bytes_free=120 * 10**9,
+)
 
-def items(count: int, size: str = "1024*1024", prompt: str = "a koi") -> list[BatchItem]:
-    """Items of which each two stand in one line."""
-    request = ImageRequest(prompt, size=size)
-    return [BatchItem(str(index), index, index // 2 + 1, index % 2 + 1, request, {}) for index in range(count)]
 
-
-def test_a_plan_counts_rows_images_money_time_and_disk() -> None:
-    """Everything that a person wants to know before paying stands in it, as words too."""
-    plan = make_plan(items(2000), API_IN_ONE, rate=8, in_flight=100, bytes_free=120 * 10**9)
-    assert (plan.rows, plan.images, plan.credits) == (1000, 2000, 50_000)
-    assert plan.dollars == pytest.approx(100)
-    assert plan.seconds == pytest.approx(1000)
-    assert plan.lines() == [
+def test_a_plan_tells_rows_images_money_time_and_disk() -> None:
+    """Everything that a person wants to know before paying."""
+    assert PLAN.lines() == [
         "Rows   1,000 -> 2,000 images",
         "       1. a koi",
         "Cost   50,000 credits, about $100.00 (settings, not a quote)",
         "Time   about 17 min",
         "Disk   about 3.2 GB needed, 120.0 GB free",
     ]
+
+
+def test_a_plan_tells_only_what_is_known() -> None:
+    """No input was read, nothing tells the speed, nobody knows the disk."""
+    lines = attrs.evolve(PLAN, rows=None, seconds=None, bytes_free=None).lines()
+    assert (lines[0], lines[3:]) == (
+        "Left   2,000 images",
+        ["Time   found out on the way", "Disk   about 3.2 GB needed"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,19 +56,12 @@ def test_the_slower_of_rate_and_slots_gives_the_time(
     rate: float | None, in_flight: int | None, seconds: float | None
 ) -> None:
     """Where neither is known, no time is promised."""
-    plan = make_plan(items(100), API_IN_ONE, rate=rate, in_flight=in_flight)
-    assert plan.seconds == (None if seconds is None else pytest.approx(seconds))
-    assert any("found out on the way" in line for line in plan.lines()) == (seconds is None)
-
-
-def test_disk_follows_from_the_sizes() -> None:
-    """A quarter of the pixels takes a quarter of the space."""
-    assert make_plan(items(4, size="512*512"), API_IN_ONE).bytes_needed == pytest.approx(1.6e6)
+    assert duration_of(100, rate, in_flight) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_prompts_cannot_harm_the_terminal() -> None:
     """They are shown on one line each, cut and without controls."""
-    lines = make_plan(items(1, prompt="\x1b[31mred\n" + "x" * 200), API_IN_ONE).lines()
+    lines = attrs.evolve(PLAN, prompts=("\x1b[31mred\n" + "x" * 200,)).lines()
     assert lines[1].startswith("       1. \\u001b[31mred xx")
     assert max(map(len, lines)) <= 80
 

@@ -1,7 +1,7 @@
 """Credits are counted from before the POST."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hunyuan_async._core.budget import Budget
@@ -24,26 +24,46 @@ from hunyuan_async._core.budget import Budget
     ],
 )
 def test_what_fits(budget: Budget, fits: bool, may_fit: bool) -> None:
-    """What is reserved may come free again, what is spent or at risk never does."""
-    assert (budget.fits(25), budget.may_fit(25)) == (fits, may_fit)
+    """What is reserved may come free again, what is spent or at risk never does; so it is in a larger budget."""
+    part = Budget(None, within=budget)
+
+    assert (budget.fits(25), part.fits(25)) == (fits, fits)
+    exceeded = None if may_fit else budget
+    assert (budget.exceeded_by(25), part.exceeded_by(25)) == (exceeded, exceeded)
 
 
-@settings(deadline=None)
+def test_the_smaller_budget_is_told_first() -> None:
+    """Raising the larger one alone would not help."""
+    part = Budget(24, within=Budget(24))
+
+    assert part.exceeded_by(25) is part
+
+
+limits = st.none() | st.integers(0, 300)
+ends = ["release", "spend", "risk"]
+
+
 @given(
-    st.none() | st.integers(0, 300),
-    st.lists(st.tuples(st.sampled_from(["reserve", "release", "spend", "risk"]), st.integers(0, 60)), max_size=60),
+    st.tuples(limits, limits, limits),
+    st.lists(st.tuples(st.sampled_from(["reserve", *ends]), st.integers(0, 60), st.integers(0, 2)), max_size=60),
 )
-def test_no_credit_is_lost_or_counted_twice(limit: int | None, steps: list[tuple[str, int]]) -> None:
-    """Whatever becomes of the submits, what is reserved only while it fits never passes the limit."""
-    budget = Budget(limit)
-    under_way: list[int] = []
-    ended = dict.fromkeys(("release", "spend", "risk"), 0)
-    for step, credits in steps:
+def test_no_credit_is_lost_or_counted_twice(
+    limits: tuple[int | None, int | None, int | None], steps: list[tuple[str, int, int]]
+) -> None:
+    """Whatever becomes of the submits: no limit is passed, and a budget holds what its parts hold and its own."""
+    whole = Budget(limits[0])
+    budgets = [whole, Budget(limits[1], within=whole), Budget(limits[2], within=whole)]
+    under_way: list[list[int]] = [[], [], []]
+    ended = [dict.fromkeys(ends, 0) for _ in budgets]
+    for step, credits, which in steps:
+        budget = budgets[which]
         if step == "reserve" and budget.fits(credits):
             budget.reserve(credits)
-            under_way.append(credits)
-        elif step != "reserve" and under_way:
-            ended[step] += under_way[0]
-            {"release": budget.release, "spend": budget.spend, "risk": budget.risk}[step](under_way.pop(0))
-        assert (budget.reserved, budget.spent, budget.at_risk) == (sum(under_way), ended["spend"], ended["risk"])
-        assert limit is None or budget.reserved + budget.spent + budget.at_risk <= limit
+            under_way[which].append(credits)
+        elif step != "reserve" and under_way[which]:
+            ended[which][step] += under_way[which][0]
+            {"release": budget.release, "spend": budget.spend, "risk": budget.risk}[step](under_way[which].pop(0))
+        held = [(sum(now), past["spend"], past["risk"]) for now, past in zip(under_way, ended, strict=True)]
+        held[0] = tuple(map(sum, zip(*held, strict=True)))  # type: ignore[assignment]
+        assert [(one.reserved, one.spent, one.at_risk) for one in budgets] == held
+        assert all(one.limit is None or sum(sums) <= one.limit for one, sums in zip(budgets, held, strict=True))

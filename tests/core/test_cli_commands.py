@@ -59,7 +59,7 @@ def test_every_command_has_help(command: str) -> None:
         (["generate", "koi", "-o", "-", "--json"], "both want standard output"),
         (["generate", "koi", "--base-url", "http://127.0.0.1:9"], "leave --base-url out"),
         (["edit", "night", "--image", "koi.png"], "upload the file somewhere"),
-        (["batch", "there.txt", "--out", "full"], "full already holds results: choose another --out"),
+        (["batch", "there.txt", "--out", "full"], "full already holds images of something else: choose another --out"),
         (["batch", "invalid.csv", "--out", "."], "is where this run's bad lines would go: choose another --out"),
         (["batch", "no.txt", "--out", "out"], "no.txt cannot be read: No such file or directory"),
         (["batch", "empty.txt", "--out", "out"], "the input holds no row"),

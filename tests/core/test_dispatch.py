@@ -2,13 +2,14 @@
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hunyuan_async._core.breaker import FIRST_REST, IN_A_ROW
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import MAX_POLLS_OUT, Decision, Dispatch, Look, OverBudget, Send, Ticket, Wait
 from hunyuan_async._core.pacing import Pacer
@@ -22,21 +23,18 @@ LIMITED = TryAgain(RateLimited("slow down"), limited=True)
 DOWN = TryAgain(ServiceUnavailable("down for repair"))
 
 
-def dispatching(
-    rate: float = math.inf, slots: int = 8, credits: int | None = None, tickets: Iterable[Ticket] = ()
-) -> Dispatch:
+def dispatching(rate: float = math.inf, slots: int = 8, tickets: Iterable[Ticket] = ()) -> Dispatch:
     """A dispatch that learns nothing, with these submits waiting."""
-    dispatch = Dispatch(
-        Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), Budget(credits), max_saving=200
-    )
+    dispatch = Dispatch(Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), max_saving=200)
     for ticket in tickets:
         dispatch.ask(ticket)
     return dispatch
 
 
-def tickets(count: int, credits: int = 25) -> list[Ticket]:
-    """Places in the queue."""
-    return [Ticket(credits) for _ in range(count)]
+def tickets(count: int, budget: Budget | None = None) -> list[Ticket]:
+    """Places in the queue, all of one budget."""
+    budget = budget or Budget()
+    return [Ticket(25, budget) for _ in range(count)]
 
 
 def decisions(dispatch: Dispatch, now: float) -> list[Decision]:
@@ -53,7 +51,7 @@ def test_submits_go_in_order() -> None:
     dispatch = dispatching(tickets=queue)
 
     assert decisions(dispatch, 0.0) == [Send(first), Send(second), Wait(math.inf)]
-    assert (dispatch.slots.in_use, dispatch.budget.reserved, dispatch.waiting) == (2, 50, 0)
+    assert (dispatch.slots.in_use, first.budget.reserved, dispatch.waiting) == (2, 50, 0)
 
 
 def test_a_refused_submit_goes_first_again() -> None:
@@ -122,7 +120,7 @@ def test_only_so_many_looks_are_out_at_once() -> None:
     for key in range(MAX_POLLS_OUT + 1):
         dispatch.schedule.add_known(key, 0.0)
     assert decisions(dispatch, 0.0) == [*map(Look, range(MAX_POLLS_OUT)), Wait(math.inf)]
-    ticket = Ticket(25)
+    (ticket,) = tickets(1)
     dispatch.ask(ticket)
     assert dispatch.next(0.0) == Send(ticket)
 
@@ -141,58 +139,63 @@ def test_only_so_many_looks_are_out_at_once() -> None:
 )
 def test_an_obstacle_holds_submits_back(in_use: int, saving: int, reserved: int, reason: str) -> None:
     """The head waits and says why, looks go on, and nothing is taken."""
-    dispatch = dispatching(credits=100, tickets=tickets(2))
-    dispatch.slots.in_use, dispatch.saving, dispatch.budget.reserved = in_use, saving, reserved
+    budget = Budget(100, reserved=reserved)
+    dispatch = dispatching(tickets=tickets(2, budget))
+    dispatch.slots.in_use, dispatch.saving = in_use, saving
     dispatch.schedule.add_known(1, 0.0)
     dispatch.schedule.add(2, 0.0)
 
     assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, reason)]
-    assert (dispatch.slots.in_use, dispatch.budget.reserved, dispatch.waiting) == (in_use, reserved, 2)
+    assert (dispatch.slots.in_use, budget.reserved, dispatch.waiting) == (in_use, reserved, 2)
 
 
 def test_no_obstacle_is_met_too_early() -> None:
     """The last slot, the last image to save and the last credit are no obstacles."""
-    (ticket,) = queue = tickets(1)
+    (ticket,) = queue = tickets(1, Budget(125, spent=50, reserved=50))
     dispatch = dispatching(slots=2, tickets=queue)
-    dispatch.slots.in_use, dispatch.saving, dispatch.budget = 1, 200, Budget(125, spent=50, reserved=50)
+    dispatch.slots.in_use, dispatch.saving = 1, 200
 
     assert dispatch.next(0.0) == Send(ticket)
 
 
 def test_what_can_never_fit_the_budget_is_refused() -> None:
     """Only then: what is reserved may come free again, and even a pause does not keep the news back."""
-    first, large, last = queue = [Ticket(25), Ticket(100), Ticket(25)]
-    dispatch = dispatching(credits=100, tickets=queue)
+    budget = Budget(100)
+    first, large, last = queue = [Ticket(credits, budget) for credits in (25, 100, 25)]
+    dispatch = dispatching(tickets=queue)
     assert decisions(dispatch, 0.0)[0] == Send(first)
     assert dispatch.next(0.0) == Wait(math.inf, "the rest of the budget is reserved for submits under way")
 
     dispatch.accepted(first)
     dispatch.pacer.pause(0.0, 0.0, "no connection", 9.0, 0.0)
 
-    assert dispatch.next(0.0) == OverBudget(large)
+    assert dispatch.next(0.0) == OverBudget(large, budget)
     assert dispatch.next(9.0) == Send(last)
 
 
 @pytest.mark.parametrize(
     ("end", "slots", "budget", "setbacks"),
     [
-        ("give_back", 0, Budget(100), 1),
-        ("accepted", 1, Budget(100, spent=25), 0),
-        ("unanswered", 0, Budget(100, at_risk=25), 1),
+        (Dispatch.give_back, 0, Budget(100), 1),
+        (Dispatch.refused, 0, Budget(100), 1),
+        (Dispatch.accepted, 1, Budget(100, spent=25), 0),
+        (lambda dispatch, ticket: dispatch.unanswered(ticket, 1.0), 0, Budget(100, at_risk=25), 1),
     ],
+    ids=["give_back", "refused", "accepted", "unanswered"],
 )
-def test_where_slot_and_credits_go(end: str, slots: int, budget: Budget, setbacks: int) -> None:
+def test_where_slot_and_credits_go(
+    end: Callable[[Dispatch, Ticket], object], slots: int, budget: Budget, setbacks: int
+) -> None:
     """An accepted task keeps its slot and shows that all is well, an unknown outcome keeps its credits."""
-    (ticket,) = queue = tickets(1)
-    dispatch = dispatching(credits=100, tickets=queue)
+    (ticket,) = queue = tickets(1, Budget(100))
+    dispatch = dispatching(tickets=queue)
     dispatch.next(0.0)
     dispatch.pacer.setbacks = 1
-    assert (dispatch.slots.in_use, dispatch.budget) == (1, Budget(100, reserved=25))
+    assert (dispatch.slots.in_use, ticket.budget) == (1, Budget(100, reserved=25))
 
-    ends = {"give_back": dispatch.give_back, "accepted": dispatch.accepted, "unanswered": dispatch.unanswered}
-    ends[end](ticket)
+    end(dispatch, ticket)
 
-    assert (dispatch.slots.in_use, dispatch.budget, dispatch.pacer.setbacks) == (slots, budget, setbacks)
+    assert (dispatch.slots.in_use, ticket.budget, dispatch.pacer.setbacks) == (slots, budget, setbacks)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +210,13 @@ def test_where_slot_and_credits_go(end: str, slots: int, budget: Budget, setback
 )
 def test_a_submit_refused_for_now_pauses_everything(verdict: TryAgain, pause: float, rate: float, reason: str) -> None:
     """Its slot and credits come free; the rate is cut only if there was a limit."""
-    (ticket,) = queue = tickets(1)
-    dispatch = dispatching(rate=10.0, credits=100, tickets=queue)
+    (ticket,) = queue = tickets(1, Budget(100))
+    dispatch = dispatching(rate=10.0, tickets=queue)
     dispatch.next(0.0)
 
-    assert dispatch.put_off(ticket, verdict, now=1.0, sent_at=0.0, jitter=0.0) == pause
+    assert dispatch.put_off(ticket, verdict, now=1.0, jitter=0.0) == pause
     assert dispatch.pacer.rate == pytest.approx(rate)
-    assert (dispatch.slots.in_use, dispatch.budget) == (0, Budget(100))
+    assert (dispatch.slots.in_use, ticket.budget) == (0, Budget(100))
     dispatch.ask(ticket, again=True)
     assert dispatch.next(1.0) == Wait(1.0 + pause, reason)
 
@@ -225,12 +228,12 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
     assert decisions(dispatch, 0.0)[:6] == [Send(ticket) for ticket in queue]
     for ticket in queue[:4]:
         dispatch.accepted(ticket)
-    assert dispatch.put_off(queue[4], LIMITED, now=0.0, sent_at=0.0, jitter=0.0) == 0.25
+    assert dispatch.put_off(queue[4], LIMITED, now=0.0, jitter=0.0) == 0.25
     dispatch.polls_out = 1
     dispatch.looked(200, None, now=1.0, sent_at=0.5, jitter=0.0)
     dispatch.pacer.rate = 10.0
 
-    assert dispatch.put_off(queue[5], LIMITED, now=1.0, sent_at=0.5, jitter=0.0) is None
+    assert dispatch.put_off(queue[5], LIMITED, now=1.0, jitter=0.0) is None
 
     dispatch.ask(queue[5], again=True)
     assert dispatch.next(1.0) == Wait(math.inf, "all 4 slots are in use")
@@ -271,11 +274,11 @@ def test_a_service_in_trouble_is_asked_less_and_less() -> None:
     """Looks that fail as well do not shorten the pauses of submits."""
     dispatch = dispatching(rate=10.0)
     pauses = []
-    ticket = Ticket(25)
+    (ticket,) = tickets(1)
     for now in (0.0, 10.0, 20.0):
         dispatch.ask(ticket)
         assert dispatch.next(now) == Send(ticket)
-        pauses.append(dispatch.put_off(ticket, DOWN, now=now, sent_at=now, jitter=0.0))
+        pauses.append(dispatch.put_off(ticket, DOWN, now=now, jitter=0.0))
         dispatch.polls_out += 1
         dispatch.looked(503, None, now=now, sent_at=now, jitter=0.0)
 
@@ -298,25 +301,96 @@ def test_what_shows_a_task_limit(verdict: TryAgain, looks: list[int | None], acc
     queue = tickets(4)
     dispatch = dispatching(tickets=queue)
     assert len(decisions(dispatch, 0.0)) == 5
-    dispatch.put_off(queue[0], verdict, now=0.0, sent_at=0.0, jitter=0.0)
+    dispatch.put_off(queue[0], verdict, now=0.0, jitter=0.0)
     for status in looks:
         dispatch.looked(status, None, now=0.0, sent_at=0.0, jitter=0.0)
     for ticket in queue[1 : 1 + accepted]:
         dispatch.accepted(ticket)
-    dispatch.put_off(queue[2], LIMITED, now=0.0, sent_at=0.0, jitter=0.0)
+    dispatch.put_off(queue[2], LIMITED, now=0.0, jitter=0.0)
 
     assert dispatch.slots.found is blamed
 
 
-words = "ask again withdraw accepted limited down unanswered running finished silence"
+RESTING = f"{IN_A_ROW} submits in a row got no clear answer; each may have been charged"
+
+
+def resting(waiting: int = 0) -> tuple[Dispatch, list[Ticket]]:
+    """A dispatch whose submits rest since 1.0, and the submits that wait for the end of it."""
+    queue = tickets(IN_A_ROW)
+    dispatch = dispatching(tickets=queue)
+    decisions(dispatch, 0.0)
+    rests = [dispatch.unanswered(ticket, 1.0) for ticket in queue]
+    assert rests == [*[None] * (IN_A_ROW - 1), FIRST_REST]
+    queue = tickets(waiting)
+    for ticket in queue:
+        dispatch.ask(ticket)
+    return dispatch, queue
+
+
+def test_looks_go_on_while_submits_rest() -> None:
+    """The wait ends when a look is due or when the rest does, whichever comes first."""
+    dispatch, (first, _) = resting(2)
+    dispatch.schedule.add_known(1, 2.0)
+    dispatch.schedule.add_known(2, 50.0)
+
+    assert decisions(dispatch, 1.0) == [Wait(2.0, RESTING)]
+    assert decisions(dispatch, 2.0) == [Look(1), Wait(31.0, RESTING)]
+    assert decisions(dispatch, 31.0) == [Send(first), Wait(50.0, RESTING)]
+    assert decisions(dispatch, 50.0) == [Look(2), Wait(math.inf, RESTING)]
+
+
+def test_a_probe_decides_how_it_goes_on() -> None:
+    """Without a clear answer the next rest is longer; with one, everybody goes."""
+    dispatch, (first, *others) = resting(4)
+    assert decisions(dispatch, 31.0)[0] == Send(first)
+    assert dispatch.unanswered(first, 32.0) == 2 * FIRST_REST
+    assert decisions(dispatch, 32.0) == [Wait(92.0, RESTING.replace("5", "6"))]
+    assert decisions(dispatch, 92.0)[0] == Send(others[0])
+
+    dispatch.accepted(others[0])
+
+    assert decisions(dispatch, 92.0) == [Send(others[1]), Send(others[2]), Wait(math.inf)]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sends"),
+    [(LIMITED, 2), (DOWN, 2), (TryAgain(NotSent("no route")), 1)],
+    ids=["limited", "down", "not sent"],
+)
+def test_a_probe_refused_for_now_is_a_clear_answer(verdict: TryAgain, sends: int) -> None:
+    """One that never left is none."""
+    dispatch, (first, *_) = resting(3)
+    dispatch.next(31.0)
+
+    dispatch.put_off(first, verdict, now=31.0, jitter=0.0)
+
+    assert sum(isinstance(decision, Send) for decision in decisions(dispatch, 60.0)) == sends
+
+
+def test_the_end_of_a_rest_wakes_nobody_who_cannot_go() -> None:
+    """A wait that ended in the past would keep the loop busy for nothing."""
+    idle, _ = resting()
+    assert (idle.next(1.0), idle.next(31.0)) == (Wait(math.inf), Wait(math.inf))
+
+    crowded, _ = resting(1)
+    crowded.slots.in_use = 8
+    crowded.schedule.add_known(1, 50.0)
+    assert crowded.next(31.0) == Wait(50.0, "all 8 slots are in use")
+
+
+words = "ask again withdraw accepted limited down gone unanswered running finished silence"
 actions = st.lists(st.sampled_from(words.split()), max_size=80)
 
 
 @settings(deadline=None, max_examples=60)
-@given(actions, st.sampled_from([0.5, 5.0, math.inf]), st.none() | st.integers(0, 300), st.data())
-def test_whatever_happens(actions: list[str], rate: float, credits: int | None, data: st.DataObject) -> None:
+@given(actions, st.sampled_from([0.5, 5.0, math.inf]), st.none() | st.integers(0, 300), st.booleans(), st.data())
+def test_whatever_happens(
+    actions: list[str], rate: float, credits: int | None, troubled: bool, data: st.DataObject
+) -> None:
     """No wait ends in the past, none is endless while something could happen, and no permit is given without cause."""
-    dispatch = dispatching(rate=rate, slots=3, credits=credits)
+    dispatch = dispatching(rate=rate, slots=3)
+    dispatch.breaker.unclear = IN_A_ROW - 1 if troubled else 0
+    budget = Budget(credits)
     now, keys = 0.0, 0
     asked: list[Ticket] = []
     sent: list[Ticket] = []
@@ -324,7 +398,7 @@ def test_whatever_happens(actions: list[str], rate: float, credits: int | None, 
     for action in actions:
         match action:
             case "ask" | "again":
-                asked.append(Ticket(25))
+                asked.append(Ticket(25, budget))
                 dispatch.ask(asked[-1], again=action == "again")
             case "withdraw" if asked:
                 asked.pop(data.draw(st.integers(0, len(asked) - 1))).withdrawn = True
@@ -333,11 +407,11 @@ def test_whatever_happens(actions: list[str], rate: float, credits: int | None, 
                 keys += 1
                 dispatch.schedule.add(keys, now)
             case "limited" | "down" if sent:
-                dispatch.put_off(
-                    sent.pop(0), LIMITED if action == "limited" else DOWN, now=now, sent_at=now, jitter=0.5
-                )
+                dispatch.put_off(sent.pop(0), LIMITED if action == "limited" else DOWN, now=now, jitter=0.5)
+            case "gone" if sent:
+                dispatch.give_back(sent.pop(0))
             case "unanswered" if sent:
-                dispatch.unanswered(sent.pop(0))
+                dispatch.unanswered(sent.pop(0), now)
             case "running" | "finished" | "silence" if out:
                 key = out.pop(0)
                 dispatch.looked(None if action == "silence" else 200, None, now=now, sent_at=now, jitter=0)
@@ -351,23 +425,24 @@ def test_whatever_happens(actions: list[str], rate: float, credits: int | None, 
                 case Send(ticket):
                     asked.remove(ticket)
                     sent.append(ticket)
-                    assert now >= dispatch.pacer.paused_until
+                    assert now >= max(dispatch.pacer.paused_until, dispatch.breaker.rests_until)
                 case OverBudget(ticket):
                     asked.remove(ticket)
                     assert credits is not None
-                    assert dispatch.budget.spent + dispatch.budget.at_risk + 25 > credits
+                    assert budget.spent + budget.at_risk + 25 > credits
                 case Look(key):
                     assert key not in out
                     out.append(key)
                 case Wait(until, reason):
                     assert until > now
-                    could_send = asked and dispatch.slots.free and dispatch.budget.fits(25)
+                    may_send = dispatch.slots.free and budget.fits(25) and not dispatch.breaker.probing
+                    could_send = asked and may_send
                     assert until < math.inf or not (could_send or len(dispatch.schedule) > len(out))
                     assert reason or not asked
                     now = until if until < math.inf else now + 1
         assert dispatch.slots.in_use == len(sent) + len(dispatch.schedule)
         assert len(asked) == dispatch.waiting
-        assert credits is None or dispatch.budget.spent + dispatch.budget.reserved + dispatch.budget.at_risk <= credits
+        assert credits is None or budget.spent + budget.reserved + budget.at_risk <= credits
 
 
 def steps_of(dispatch: Dispatch, now: float) -> int:

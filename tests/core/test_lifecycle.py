@@ -8,7 +8,7 @@ import pytest
 from hunyuan_async._core import lifecycle
 from hunyuan_async._core.lifecycle import TRANSITIONS, State, Step, advance
 
-TERMINAL = {State.REJECTED, State.FAILED, State.ABANDONED, State.SKIPPED, State.EXPIRED, State.LOST}
+TERMINAL = {State.REJECTED, State.FAILED, State.ABANDONED, State.SKIPPED, State.LOST}
 
 
 def paths(start: State, end: State, seen: tuple[State, ...] = ()) -> list[tuple[State, ...]]:

@@ -32,7 +32,8 @@ CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
 POLICY: dict[int, tuple[type[HunyuanError], type[HunyuanError]]] = {
     **dict.fromkeys((400, 404, 405, 406, 413, 415, 418, 422, 451, 499), (Refused, Refused)),
     **dict.fromkeys((301, 307, 308), (Refused, Refused)),
-    **dict.fromkeys((401, 403), (AuthError, AuthError)),
+    401: (AuthError, AuthError),
+    403: (AuthError, Refused),
     402: (OutOfCredits, OutOfCredits),
     **dict.fromkeys((300, 302, 303, 304, 408, 409, 425), (SubmitUnknown, SubmitUnknown)),
     421: (ServiceUnavailable, ServiceUnavailable),

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict, cast
 
@@ -31,6 +31,7 @@ class Line(TypedDict):
     task_id: str
     credits: int
     error: Mapping[str, str] | None
+    attempt: int
 
 
 @attrs.frozen
@@ -141,6 +142,11 @@ class CommandLine:
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
         return path
 
+    def koi(self, numbers: Iterable[int], **columns: object) -> Path:
+        """Write an input of one row for each of the *numbers*, with the ids k0, k1, ..."""
+        rows = [{"id": f"k{number}", "prompt": f"koi {number}", "seed": number, **columns} for number in numbers]
+        return self.write("koi.jsonl", rows)
+
     def results(self, out: str = "out") -> list[Line]:
         """The lines of a run's results."""
         text = (self.place / out / "results.jsonl").read_text(encoding="utf-8")
@@ -160,6 +166,8 @@ class CommandLine:
 async def command_line(tmp_path: Path) -> AsyncIterator[CommandLine]:
     """A place to run commands in."""
     inherited = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
-    line = CommandLine(tmp_path, inherited | {"HUNYUAN_BASE_URL": NOWHERE})
+    place = tmp_path / "place"
+    place.mkdir()
+    line = CommandLine(place, inherited | {"HUNYUAN_BASE_URL": NOWHERE})
     yield line
     await line.kill_all()

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import shlex
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -75,7 +74,8 @@ async def test_two_hundred_prompts_make_two_hundred_images(command_line: Command
     (command_line.place / "out" / "report.html").unlink()
     report = await command_line.run("report", "out")
     assert (report.code, report.stdout) == (0, b"out/report.html\n")
-    assert sorted(os.listdir(command_line.place / "out")) == ["images", "report", "report.html", "results.jsonl"]
+    names = {name for name in os.listdir(command_line.place / "out") if not name.startswith("journal.sqlite")}
+    assert names == {"images", "report", "report.html", "results.jsonl"}
     assert len(os.listdir(command_line.place / "out" / "images" / "0000")) == 200
     events = [json.loads(line) for line in first.stdout.splitlines()]
     assert Counter(event["event"] for event in events)["downloaded"] == 200
@@ -128,33 +128,22 @@ async def test_bad_lines_are_told_before_anything_is_sent(command_line: CommandL
     assert "done 2   failed 2   unknown 0   to go 0\n75 credits spent" in ended.stderr
 
 
-async def test_a_part_is_made_and_the_rest_goes_on(command_line: CommandLine) -> None:
-    """The command that the summary ends with makes what the first run left, under the same ids and names."""
+async def test_a_part_is_made_and_then_the_rest(command_line: CommandLine) -> None:
+    """The same command without the limit makes the others, under the names that the first one gave."""
     rows = [{"sku": f"s{number}", "title": f"koi {number}"} for number in range(5)]
     table = "".join(["sku;title\n", *(f"{row['sku']};{row['title']}\n" for row in rows)]).encode()
-    how = ("--input-format", "csv", "--prompt", "photo of {title}", "--id-column", "sku", "--name", "{id}-{variation}")
+    how = ("--input-format", "csv", "--prompt", "photo of {title}", "--id-column", "sku", "--variations", "2", *FAST)
     async with Emulator(settings=QUICK) as emulator:
         command_line.use(emulator)
         part = await command_line.run(
-            "batch",
-            "-",
-            "--out",
-            "a b",
-            *how,
-            "--variations",
-            "2",
-            "--limit",
-            "3",
-            *FAST,
-            stdin=table,
+            "batch", "-", "--out", "a b", *how, "--name", "{id}-{variation}", "--limit", "3", stdin=table
         )
-        assert (part.code, command_line.statuses("a b")) == (0, {"succeeded": 3, "pending": 7})
-        _, go_on = next(line for line in part.stderr.splitlines() if line.startswith("Go on:")).split("hunyuan ")
-        rest = await command_line.run(*shlex.split(go_on), *FAST)
+        assert (part.code, command_line.statuses("a b")) == (0, {"succeeded": 3})
+        rest = await command_line.run("batch", "-", "--out", "a b", *how, stdin=table)
         assert sum(command_line.paid().values()) == 10
 
-    assert (rest.code, command_line.statuses("a b-2")) == (0, {"succeeded": 7})
-    lines = [*command_line.results("a b")[:3], *command_line.results("a b-2")]
+    assert (rest.code, command_line.statuses("a b")) == (0, {"succeeded": 10})
+    lines = command_line.results("a b")
     assert [line["id"] for line in lines] == [f"s{n}{suffix}" for n in range(5) for suffix in ("", "-2")]
     assert lines[-1]["input"] == rows[-1]
     assert [Path(str(line["images"][0]["path"])).name for line in lines[:2]] == ["s0-1.png", "s0-2-2.png"]
@@ -187,7 +176,7 @@ async def test_ctrl_c_collects_what_is_paid(command_line: CommandLine) -> None:
     ids=["ctrl-c-twice", "hang-up"],
 )
 async def test_who_leaves_loses_nothing(command_line: CommandLine, signals: list[tuple[signal.Signals, str]]) -> None:
-    """Paid tasks are not waited for, and can be collected later by the commands that the summary shows."""
+    """Paid tasks are not waited for; the journal has them all."""
     source = command_line.write("prompts.jsonl", prompts(12))
     async with Emulator(settings=ENDLESS) as emulator:
         command_line.use(emulator)
@@ -200,8 +189,8 @@ async def test_who_leaves_loses_nothing(command_line: CommandLine, signals: list
 
     assert ended.code == 128 + signals[0][0]
     assert command_line.statuses() == {"submitted": 4, "pending": 8}
-    for task_id in emulator.issued:
-        assert f"hunyuan task {task_id} -o {task_id}.png\n" in ended.stderr
+    assert "to collect 4   to go 8\n" in ended.stderr
+    assert "0 at risk: about $0.20\nGo on:   hunyuan resume out\n" in ended.stderr
     assert sorted(line["task_id"] for line in command_line.results() if line["task_id"]) == sorted(emulator.issued)
 
 
@@ -301,24 +290,23 @@ async def test_a_request_without_an_answer_is_unknown(command_line: CommandLine,
 
 
 async def test_a_full_disk_ends_a_run(command_line: CommandLine) -> None:
-    """Nothing more is sent; what is paid can be collected later, also what could not even be written down."""
-    source = command_line.write("prompts.jsonl", prompts(40))
+    """Nothing more is sent, what is paid is told if it could not even be written down, and the run goes on later."""
+    source = command_line.write("prompts.jsonl", prompts(80))
     command_line.environment["PYTHONDONTWRITEBYTECODE"] = "1"  # it would be cut off as well, for every later command
     async with Emulator(settings=QUICK) as emulator:
         command_line.use(emulator)
-        command = await command_line.start("batch", source, "--out", "out", *FOUR, after="ulimit -f 3")
+        # The journal's log meets the limit on the way.
+        command = await command_line.start("batch", source, "--out", "out", *FOUR, after="ulimit -f 2100")
         ended = await command.ends()
+        made = len(emulator.posts)
+        told = re.findall(r"^Paid, not recorded: hunyuan task (\S+) -o ", ended.stderr, re.MULTILINE)
+        assert (ended.code, 4 <= made < 80, len(told) <= 4) == (5, True, True)
+        assert "Stopped: The journal" in ended.stderr
+        resumed = await command_line.run("resume", "out")
 
-    made = len(emulator.posts)
-    assert (ended.code, 4 <= made < 40) == (5, True)
-    assert re.search(
-        r"^Stopped: out/images/0000/k\d+ could not be written: File too large.$", ended.stderr, re.MULTILINE
-    )
-    assert f"to collect {made}   to go {40 - made}\n" in ended.stderr
-    for task_id in emulator.issued:
-        assert f"hunyuan task {task_id} -o {task_id}.png\n" in ended.stderr
-    written = command_line.statuses()
-    assert 1 <= written.pop("submitted") < made
-    assert not written
-    files = [path.name for path in (command_line.place / "out").rglob("*") if path.is_file()]
-    assert not [name for name in files if name.endswith((".png", ".part"))]
+    lines = command_line.results()
+    lost = [line["id"] for line in lines if line["status"] == "unknown"]
+    assert (resumed.code, command_line.statuses()["succeeded"]) == (3 if lost else 0, 80 - len(lost))
+    assert {*emulator.issued} == {line["task_id"] for line in lines if line["task_id"]} | {*told}
+    assert len(lost) == len(told)
+    assert set(command_line.paid().values()) == {1}

@@ -50,7 +50,7 @@ async def live(journal: Journal, item: Item) -> bool:
 async def write(path: Path, limit: int) -> None:
     """Write until a first step is refused."""
     journal = Journal(path)
-    await journal.call(lambda file: file.recover(""))
+    await journal.call(lambda file: file.lose_answers(""))
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
 
 import attrs
 import pytest
 from PIL import Image
 
-from hunyuan_async.cli.items import BatchItem
+from hunyuan_async._core.lifecycle import Item, State
 from hunyuan_async.cli.report import build_report
-from hunyuan_async.cli.result_lines import ResultLine, result_line
-from hunyuan_async.cli.results import ResultsFile
 from hunyuan_async.errors import ContentRefused, DownloadFailed, HunyuanError, InvalidRequest
-from hunyuan_async.models import ImageRequest, Outcome, SavedImage
-from hunyuan_async.settings import API_IN_ONE
+from hunyuan_async.models import ImageRequest, SavedImage
+
+if TYPE_CHECKING:
+    from tests.shell.conftest import WriteRun
+
+MakeItem = Callable[..., Item]
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -61,6 +67,9 @@ class Page(HTMLParser):
         return (self.path.parent / unquote(urldefrag(address or "")[0])).resolve()
 
 
+Report = Callable[..., tuple[Page, list[Page]]]
+
+
 def saved(out: Path, name: str, size: tuple[int, int] = (64, 32)) -> SavedImage:
     """A small image on disk."""
     path = out / "images" / "0000" / f"{name}.png"
@@ -69,34 +78,34 @@ def saved(out: Path, name: str, size: tuple[int, int] = (64, 32)) -> SavedImage:
     return SavedImage(path, f"https://cdn.example/{name}?signature=SECRET", "ab" * 32, 9, *size)
 
 
-def line(
-    out: Path, index: int, *files: SavedImage, prompt: str = "a koi", error: HunyuanError | None = None
-) -> ResultLine:
-    """The line of an item that has *files*, or failed by *error*."""
-    request = ImageRequest(prompt, size="64*32", seed=index)
-    row = result_line(
-        BatchItem(f"x{index}", index, index + 1, 1, request, {}),
-        Outcome(request, error=error, files=files) if files or error else None,
-        out,
-        API_IN_ONE,
-    )
-    row["status"] = "succeeded" if files else row["status"]
-    return row
+@pytest.fixture
+def item(batch_item: MakeItem) -> MakeItem:
+    """Return what makes items that have files, or failed by an error, or are still to be made."""
+
+    def make(index: int, *files: SavedImage, prompt: str = "a koi", error: HunyuanError | None = None) -> Item:
+        failed = State.REJECTED if error and error.charged == "no" else State.COMPLETED
+        state = State.DOWNLOADED if files else failed if error else State.PLANNED
+        request = ImageRequest(prompt, size="64*32", seed=index)
+        return batch_item(index, state, request=request, files=files, error=error)
+
+    return make
 
 
-def report(out: Path, *lines: ResultLine) -> tuple[Page, list[Page]]:
-    """The index and the pages of the report of some lines."""
-    with ResultsFile(out) as results:
-        for row in lines:
-            results.append(row)
-    index = Page(build_report(out))
-    return index, [Page(path) for path in sorted((out / "report").glob("*.html"))]
+@pytest.fixture
+def report(write_run: WriteRun, tmp_path: Path) -> Report:
+    """Return what builds the report of a run of some items: the index and the pages."""
+
+    def build(*items: Item, out: Path = tmp_path) -> tuple[Page, list[Page]]:
+        index = Page(build_report(write_run(*items, out=out)))
+        return index, [Page(path) for path in sorted((out / "report").glob("*.html"))]
+
+    return build
 
 
-def test_a_thousand_images_stand_on_pages_behind_an_index(tmp_path: Path) -> None:
+def test_a_thousand_images_stand_on_pages_behind_an_index(report: Report, item: MakeItem, tmp_path: Path) -> None:
     """Every link leads to a file, and every image is a small file beside the report."""
-    lines = [line(tmp_path, index, saved(tmp_path, f"x {index}#?")) for index in range(1000)]
-    index, pages = report(tmp_path, *lines)
+    items = [item(index, saved(tmp_path, f"x {index}#?")) for index in range(1000)]
+    index, pages = report(*items)
     assert [len(page.images) for page in pages] == [200] * 5
     assert len(index.images) == 48
     assert {page.path for page in pages} <= set(index.links)
@@ -111,27 +120,43 @@ def test_a_thousand_images_stand_on_pages_behind_an_index(tmp_path: Path) -> Non
     assert {pages[1].path, pages[3].path} <= set(pages[2].links)
 
 
-def test_the_index_tells_totals_and_the_commonest_failures(tmp_path: Path) -> None:
+def test_the_index_tells_totals_and_the_commonest_failures(
+    report: Report, item: MakeItem, batch_item: MakeItem, tmp_path: Path
+) -> None:
     """Failures that differ in an address alone are one kind of failure."""
     refused = [ContentRefused("the policy forbids it", code="1301")] * 3
     missing = [DownloadFailed(f"https://cdn.example/{n}?s=1 is gone", task_id="n") for n in "ab"]
-    failures = [line(tmp_path, index, error=error) for index, error in enumerate([*refused, *missing])]
-    index, (page,) = report(tmp_path, *failures, line(tmp_path, 5, saved(tmp_path, "a")), line(tmp_path, 6))
+    failures = [item(index, error=error) for index, error in enumerate([*refused, *missing])]
+    gone = batch_item(7, State.SKIPPED)
+    index, (page,) = report(*failures, item(5, saved(tmp_path, "a")), item(6), gone)
     words = " ".join(index.text.split())
-    assert "Images 7 Done 1 Failed 3 Unknown 0 To go 3 Repeats 0 Credits 50" in words
+    assert "Images 7 Done 1 Failed 3 Unknown 0 To go 3 Left out 1 Credits 75" in words
     assert "3 x refused: the policy forbids it ( an example ) 2 x download: (address) is gone" in words
-    assert "1 to 7, 3 failed" in words
-    for told in ("refused: the policy forbids it", "✗ failed", "↓ paid", "✓ done", "… to go", "x5", "64 x 32", "Seed"):
+    assert "1 to 8, 3 failed" in words
+    for told in (
+        "refused: the policy forbids it",
+        "✗ failed",
+        "↓ paid",
+        "✓ done",
+        "… to go",
+        "= left out",
+        "gone: no longer in the input",
+        "x5",
+        "64 x 32",
+        "Seed",
+    ):
         assert told in page.text
 
 
-def test_hostile_text_stays_text(tmp_path: Path) -> None:
+def test_hostile_text_stays_text(report: Report, item: MakeItem, tmp_path: Path) -> None:
     """No prompt, id or message becomes an element, an attribute, or an order to the reader's eyes."""
-    lines = [line(tmp_path, index, saved(tmp_path, f"{index}"), prompt=text) for index, text in enumerate(HOSTILE)]
-    for row, text in zip(lines, HOSTILE, strict=True):
-        row["id"] = text
-        row["error"] = {"kind": text, "message": text, "code": text, "charged": "no", "retry": "no"}
-    for page in [*(pages := report(tmp_path, *lines))[1], pages[0]]:
+    items = [item(index, saved(tmp_path, f"{index}"), prompt=text) for index, text in enumerate(HOSTILE)]
+    for hostile in HOSTILE:
+        refusal = ContentRefused(hostile, code=hostile)
+        items += [item(len(items), prompt=hostile, error=refusal)]
+    for index, each in enumerate(items):
+        each.id = f"{index} {HOSTILE[index % 2]}"
+    for page in [*(pages := report(*items))[1], pages[0]]:
         assert not {"script", "iframe", "object", "form", "base"} & set(page.tags)
         assert not {name for name in page.attributes if name.startswith("on")}
         assert "\u202e" not in page.text
@@ -141,9 +166,9 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert [image["alt"] for image in pages[0].images[:2]] == HOSTILE[:2]
 
 
-def test_pages_load_nothing_from_elsewhere_and_show_no_address(tmp_path: Path) -> None:
+def test_pages_load_nothing_from_elsewhere_and_show_no_address(report: Report, item: MakeItem, tmp_path: Path) -> None:
     """Addresses of images may be signed; the policy admits local images and our own style alone."""
-    index, pages = report(tmp_path, line(tmp_path, 0, saved(tmp_path, "a")))
+    index, pages = report(item(0, saved(tmp_path, "a")))
     policy = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"
     for page in [index, *pages]:
         source = page.path.read_text(encoding="utf-8")
@@ -151,10 +176,10 @@ def test_pages_load_nothing_from_elsewhere_and_show_no_address(tmp_path: Path) -
         assert not any(word in source for word in ("://", "SECRET", "data:", "url("))
 
 
-def test_thumbnails_are_made_once_and_again_for_a_newer_image(tmp_path: Path) -> None:
+def test_thumbnails_are_made_once_and_again_for_a_newer_image(report: Report, item: MakeItem, tmp_path: Path) -> None:
     """Building a report again takes no time for what has not changed."""
-    rows = [line(tmp_path, index, saved(tmp_path, f"{index}", (900, 600))) for index in range(2)]
-    _, (page,) = report(tmp_path, *rows)
+    rows = [item(index, saved(tmp_path, f"{index}", (900, 600))) for index in range(2)]
+    _, (page,) = report(*rows)
     first, second = (page.beside(image["src"]) for image in page.images)
     with Image.open(first) as thumbnail:
         assert thumbnail.size == (256, 171)
@@ -166,38 +191,45 @@ def test_thumbnails_are_made_once_and_again_for_a_newer_image(tmp_path: Path) ->
     assert second.stat().st_mtime != 2e9
 
 
-def test_images_that_are_missing_or_damaged_are_told(tmp_path: Path) -> None:
+def test_images_that_are_missing_or_damaged_are_told(report: Report, item: MakeItem, tmp_path: Path) -> None:
     """The report is built all the same."""
     missing, damaged = saved(tmp_path, "missing"), saved(tmp_path, "damaged")
     missing.path.unlink()
     damaged.path.write_bytes(damaged.path.read_bytes()[:60])
-    _, (page,) = report(tmp_path, line(tmp_path, 0, missing), line(tmp_path, 1, damaged))
+    _, (page,) = report(item(0, missing), item(1, damaged))
     assert page.text.count("Image missing or damaged") == 2
     assert not page.images
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "images/../../secret.png", "{}/secret.png"])
-def test_a_directory_that_somebody_else_made_leads_nowhere(path: str, tmp_path: Path) -> None:
+def test_a_directory_that_somebody_else_made_leads_nowhere(
+    write_run: WriteRun, item: MakeItem, path: str, tmp_path: Path
+) -> None:
     """Nothing outside of it is read, written or linked."""
     Image.new("RGB", (64, 64)).save(tmp_path / "secret.png")
     out = tmp_path / "out"
-    row = line(out, 0, saved(out, "a"))
-    row["images"][0]["path"] = path.format(tmp_path)
-    _, (page,) = report(out, row)
+    write_run(item(0, saved(out, "a")), out=out)
+    with closing(sqlite3.connect(out / "journal.sqlite", isolation_level=None)) as journal:
+        changed = journal.execute(
+            "UPDATE items SET files = replace(files, 'images/0000/a.png', ?)", (path.format(tmp_path),)
+        )
+        assert changed.rowcount == 1
+    page = Page(build_report(out).with_name("report") / "page-0001.html")
+    assert "a koi" in page.text
     assert not page.images
     assert "secret" not in str(page.links)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out", "secret.png"]
 
 
-def test_a_picture_of_another_size_than_asked_for_is_told(tmp_path: Path) -> None:
+def test_a_picture_of_another_size_than_asked_for_is_told(report: Report, item: MakeItem, tmp_path: Path) -> None:
     """It is no error, and no secret."""
     file = attrs.evolve(saved(tmp_path, "a"), width=32, height=32)
-    _, (page,) = report(tmp_path, line(tmp_path, 0, file))
+    _, (page,) = report(item(0, file))
     assert "32 x 32, asked for 64 x 32" in page.text
 
 
-def test_a_directory_without_results_is_an_error(tmp_path: Path) -> None:
+def test_a_directory_without_a_run_is_an_error(tmp_path: Path) -> None:
     """Nothing is made in a directory that is no run."""
-    with pytest.raises(InvalidRequest, match=r"no results\.jsonl"):
+    with pytest.raises(InvalidRequest, match=r"holds no run: there is no journal\.sqlite"):
         build_report(tmp_path)
     assert not list(tmp_path.iterdir())

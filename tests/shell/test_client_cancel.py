@@ -13,6 +13,7 @@ import pytest
 
 from hunyuan_async.client import Client
 from hunyuan_async.models import ImageRequest
+from hunyuan_async.run import Run
 from hunyuan_async.settings import Limits
 from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, VirtualTimeLoop, accepted, finished, refused
 from hunyuan_async.transport import BeforeSend
@@ -191,6 +192,42 @@ def assert_at_every_step(life: Callable[[SteppingLoop, Path], Coroutine[None, No
         if ended:
             break
     assert step > 10, "the scenario must have been cancelled somewhere"
+
+
+@pytest.mark.parametrize(("cancel", "wanted"), [(natively, 3), (by_scope, 1)], ids=["to-the-end", "left-early"])
+def test_a_durable_run_cancelled_at_any_step_leaves_a_true_journal(
+    cancel: Cancel, wanted: int, tmp_path: Path, png: bytes
+) -> None:
+    """Opening, planning, reading, leaving: what was sent is written down, and another process sends just the rest."""
+
+    async def make(client: Client, directory: Path) -> None:
+        async with Run(directory, client=client) as run:
+            await run.add("abc")
+            async for _ in run:
+                if (await run.counts()).get("downloaded", 0) >= wanted:
+                    break
+
+    async def life(loop: SteppingLoop, folder: Path) -> bool:
+        directory, transport = folder.with_name(f"{folder.name}-run"), Issuing(png)
+        async with Client(transport=transport, limits=Limits(rate=1000, in_flight=2)) as client:
+            ended = await cancel(loop, make(client, directory))
+            statistics = client.statistics()
+            assert (statistics.credits_reserved, statistics.credits_at_risk, client.unclaimed) == (0, 0, [])
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        rest = ScriptedTransport(poll=finished, submit=lambda request: accepted(f"later-{request.prompt}"), image=png)
+        async with Client(transport=rest) as client, Run(directory, client=client) as run:
+            counts = await run.counts()
+            assert not counts.keys() & {"sending", "unknown"}
+            assert sum(counts.values()) - counts.get("planned", 0) == len(transport.issued)
+            await run.add("abc")
+            async for outcome in run:
+                assert outcome.ok
+            assert await run.counts() == {"downloaded": 3}
+        assert len(transport.issued) + len(rest.submits) == 3
+        return ended
+
+    assert_at_every_step(life, tmp_path)
 
 
 async def test_a_run_let_go_at_any_instant_leaves_a_true_record(bench: Callable[..., Bench], png: bytes) -> None:

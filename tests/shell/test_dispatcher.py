@@ -20,9 +20,9 @@ from hunyuan_async.settings import Polling
 Build = Callable[..., Dispatcher]
 
 
-def unlimited(*, rate: float = math.inf, slots: int = 10**6, credits: int | None = None) -> Dispatch:
+def unlimited(*, rate: float = math.inf, slots: int = 10**6) -> Dispatch:
     """A dispatch that holds back by what is given alone."""
-    return Dispatch(Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), Budget(credits), 200)
+    return Dispatch(Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), 200)
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def ask(dispatcher: Dispatcher, **options: bool) -> asyncio.Task[None]:
+def ask(dispatcher: Dispatcher, budget: Budget | None = None, **options: bool) -> asyncio.Task[None]:
     """Wait for a permit in an asyncio task of its own."""
-    return asyncio.create_task(dispatcher.permit(Ticket(25), **options))
+    return asyncio.create_task(dispatcher.permit(Ticket(25, budget or Budget()), **options))
 
 
 async def test_ten_thousand_submits_go_in_order_at_the_rate(build: Build) -> None:
@@ -62,7 +62,7 @@ async def test_ten_thousand_submits_go_in_order_at_the_rate(build: Build) -> Non
     granted: list[tuple[int, float]] = []
 
     async def submit(number: int) -> None:
-        await dispatcher.permit(Ticket(25))
+        await dispatcher.permit(Ticket(25, Budget()))
         granted.append((number, now()))
 
     await asyncio.gather(*map(submit, range(10_000)))
@@ -73,8 +73,9 @@ async def test_ten_thousand_submits_go_in_order_at_the_rate(build: Build) -> Non
 
 async def test_cancelled_waiters_cost_no_time_no_slot_and_no_credit(build: Build) -> None:
     """After nine of ten went away, the rest is served as if they had never asked."""
-    dispatcher = build(unlimited(rate=10, credits=25 * 100))
-    waiters = [ask(dispatcher) for _ in range(1000)]
+    budget = Budget(25 * 100)
+    dispatcher = build(unlimited(rate=10))
+    waiters = [ask(dispatcher, budget) for _ in range(1000)]
     await asyncio.sleep(0)
     for number, waiter in enumerate(waiters):
         if number % 10:
@@ -84,13 +85,14 @@ async def test_cancelled_waiters_cost_no_time_no_slot_and_no_credit(build: Build
 
     assert now() == pytest.approx(9.9)
     assert (dispatcher.dispatch.waiting, dispatcher.dispatch.slots.in_use) == (0, 100)
-    assert dispatcher.dispatch.budget.reserved == 25 * 100
+    assert budget.reserved == 25 * 100
 
 
 async def test_a_permit_granted_to_someone_who_leaves_is_given_back(build: Build) -> None:
     """Grant and cancellation in the same turn of the loop: slot and credits go to the next."""
-    dispatcher = build(unlimited(slots=1, credits=25))
-    first, second = ask(dispatcher), ask(dispatcher)
+    budget = Budget(25)
+    dispatcher = build(unlimited(slots=1))
+    first, second = ask(dispatcher, budget), ask(dispatcher, budget)
     while not dispatcher.dispatch.slots.in_use:  # noqa: ASYNC110 - the turn of the loop matters
         await asyncio.sleep(0)
 
@@ -98,7 +100,7 @@ async def test_a_permit_granted_to_someone_who_leaves_is_given_back(build: Build
 
     await asyncio.wait([first, second])
     assert (first.cancelled(), second.exception()) == (True, None)
-    assert (dispatcher.dispatch.slots.in_use, dispatcher.dispatch.budget.reserved) == (1, 25)
+    assert (dispatcher.dispatch.slots.in_use, budget.reserved) == (1, 25)
 
 
 async def test_who_asks_again_goes_first(build: Build) -> None:
@@ -117,12 +119,13 @@ async def test_who_asks_again_goes_first(build: Build) -> None:
 
 async def test_what_can_never_be_paid_is_refused_at_once(build: Build) -> None:
     """A ticket beyond the limit gets an error that shows the sum; the rest of the queue moves on."""
-    dispatcher = build(unlimited(credits=60))
-    dispatcher.dispatch.budget.spent = 40
+    dispatcher = build(unlimited())
+    larger = Budget(60, spent=40)
 
-    with pytest.raises(BudgetExceeded, match="60 credits leaves no room for 25 more: 40 spent"):
-        await dispatcher.permit(Ticket(25))
-    await dispatcher.permit(Ticket(20))
+    for budget in (larger, Budget(None, within=larger)):
+        with pytest.raises(BudgetExceeded, match="60 credits leaves no room for 25 more: 40 spent"):
+            await dispatcher.permit(Ticket(25, budget))
+    await dispatcher.permit(Ticket(20, larger))
 
 
 async def test_everybody_is_turned_away_with_an_error_of_their_own(build: Build) -> None:
@@ -171,7 +174,7 @@ async def test_a_bug_reaches_everyone_who_waits_or_comes_later(build: Build, pla
     told: list[BaseException] = []
     dispatch = unlimited(slots=1)
     if place == "dispatch":
-        dispatch = _Broken(dispatch.pacer, dispatch.schedule, dispatch.slots, dispatch.budget, 200)
+        dispatch = _Broken(dispatch.pacer, dispatch.schedule, dispatch.slots, 200)
     dispatcher = build(dispatch, look, told.append)
     dispatcher.dispatch.schedule.add_known(1, 5.0)
     waiters = [ask(dispatcher) for _ in range(5)]
@@ -182,4 +185,4 @@ async def test_a_bug_reaches_everyone_who_waits_or_comes_later(build: Build, pla
     assert [type(error) for error in others] == [ZeroDivisionError] * 4
     assert [type(error) for error in told] == [ZeroDivisionError]
     with pytest.raises(ZeroDivisionError):
-        await dispatcher.permit(Ticket(25))
+        await dispatcher.permit(Ticket(25, Budget()))

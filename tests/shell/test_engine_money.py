@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
-from hunyuan_async._core.lifecycle import Step
+from hunyuan_async._core.lifecycle import Item, State, Step
+from hunyuan_async._core.replies import Fetched
 from hunyuan_async._targets import Target
-from hunyuan_async.errors import AuthError, HunyuanError, JournalError, OutOfCredits, TaskFailed
+from hunyuan_async.errors import HunyuanError, JournalError, TaskFailed
 from hunyuan_async.events import Paused, Sending
 from hunyuan_async.models import ImageRequest, Outcome
-from hunyuan_async.settings import Timeouts
+from hunyuan_async.settings import API_IN_ONE, Timeouts
 from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, accepted, finished, refused
 from hunyuan_async.transport import BeforeSend
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 HTML = b"<html>gateway</html>"
 UNREACHABLE = NoReply("connection refused", sent=False)
 CUT_OFF = Reply(200, b'{"code": 200, "data": {"task_id": "t1", "sta', complete=False)
+FAILED = Reply(200, b'{"data": {"task_id": "t1", "status": "failed", "error": "no"}}')
 
 
 class Answering(ScriptedTransport):
@@ -91,11 +94,9 @@ async def test_each_step_is_stored_before_anything_relies_on_it(bench: Build, tm
         (Reply(200), "unknown", "unknown"),
         (refused(400), "rejected", "no"),
         (refused(400, "violates the content policy"), "refused", "no"),
-        (refused(401), "auth", "no"),
-        (refused(402), "credits", "no"),
         (Reply(307, headers={"location": "https://elsewhere.example/"}), "rejected", "no"),
     ],
-    ids=["no-answer", "500", "503-html", "408", "200-html", "200-empty", "400", "policy", "401", "402", "redirect"],
+    ids=["no-answer", "500", "503-html", "408", "200-html", "200-empty", "400", "policy", "redirect"],
 )
 async def test_what_left_is_never_sent_again_by_itself(
     bench: Build, answer: Reply | NoReply, kind: str, charged: str
@@ -133,6 +134,104 @@ async def test_what_was_not_accepted_for_now_is_sent_again_after_a_pause(
     assert one.diary.steps == [*steps, "accept", "complete"]
     assert [type(event) for event in one.events][-len(steps) - 3 :].count(Sending) == len(one.transport.submits)
     assert [event.seconds for event in one.events if isinstance(event, Paused)] != []
+
+
+class Expired(Answering):
+    """Has no image any more."""
+
+    async def fetch(self, url: str, write: Callable[[bytes], object]) -> Fetched:
+        """Answer as a store whose signature has run out."""
+        self.fetches.append(url)
+        return Fetched(403)
+
+
+@pytest.mark.parametrize(
+    ("look", "steps", "kind", "retry"),
+    [
+        (Reply(502, HTML), [], "download", "same"),
+        (UNREACHABLE, [], "download", "same"),
+        (refused(401), [], "download", "same"),
+        (refused(404), ["expire"], "expired", "no"),
+        (FAILED, ["expire"], "expired", "no"),
+    ],
+    ids=["502", "no-answer", "401", "404", "failed"],
+)
+async def test_only_a_clear_answer_lets_an_image_expire(
+    bench: Build, tmp_path: Path, look: Reply | NoReply, steps: list[str], kind: str, retry: str
+) -> None:
+    """An address that does not work any more proves nothing: unless the service says so, the next process goes on."""
+    looks = itertools.chain([finished("t1")], itertools.repeat(look))
+    one = bench(Expired(accepted("t1"), poll=lambda _: next(looks)))
+    item = Item("fox", ImageRequest("a fox"), 25)
+
+    outcome = await one.make(item, Target(tmp_path / "fox"))
+
+    assert outcome.error
+    assert (outcome.error.kind, outcome.error.retry, outcome.error.task_id) == (kind, retry, "t1")
+    assert one.diary.steps == ["send", "accept", "complete", *steps]
+    assert item.state is (State.EXPIRED if steps else State.COMPLETED)
+
+
+async def test_an_image_does_not_expire_because_the_client_closes(bench: Build, tmp_path: Path) -> None:
+    """Whoever goes on later may still get a fresh address."""
+    fetched = asyncio.Event()
+
+    class Noticed(Expired):
+        async def fetch(self, url: str, write: Callable[[bytes], object]) -> Fetched:
+            fetched.set()
+            return await super().fetch(url, write)
+
+    one = bench(Noticed(accepted("t1")))
+    making = asyncio.create_task(one.make(target=Target(tmp_path / "fox")))
+    await fetched.wait()
+    await one.engine.aclose()
+
+    assert kind_of(await making) == ("download", "yes")
+    assert one.diary.steps == ["send", "accept", "complete"]
+
+
+async def test_an_image_of_no_shape_that_we_know_stays_paid(bench: Build) -> None:
+    """It is no failure that costs nothing: the answer is kept as it came, for somebody to look once more."""
+    strange = Reply(200, b'{"data": {"task_id": "t1", "status": "completed", "outputs": [{"blob": 7}]}}')
+    service = attrs.evolve(API_IN_ONE, credits_per_failure=0)
+    one = bench(Answering(accepted("t1"), poll=lambda _: strange), service=service)
+
+    assert kind_of(await one.make()) == ("task_failed", "yes")
+
+    stored = one.diary.items[-1]
+    assert (one.diary.steps, stored.credits, one.statistics.credits_spent) == (["send", "accept", "complete"], 25, 25)
+    assert stored.completion
+    assert (stored.completion.urls, stored.completion.raw) == ((), strange.body)
+
+
+@pytest.mark.parametrize(
+    ("transport", "told"),
+    [
+        (Answering(refused(429), refused(400)), {"take_back": "limited", "reject": "rejected"}),
+        (Answering(refused(401)), {"take_back": "auth"}),
+        (Answering(refused(402)), {"take_back": "credits"}),
+        (Answering(Reply(500)), {"lose_answer": "unknown"}),
+        (
+            Answering(refused(429), accepted("t1"), poll=lambda _: FAILED),
+            {"take_back": "limited", "fail": "task_failed"},
+        ),
+        (Answering(accepted("t1"), poll=lambda _: refused(404)), {"lose_task": "lost"}),
+        (Expired(refused(429), accepted("t1")), {"take_back": "limited", "expire": "expired"}),
+    ],
+    ids=["400", "401", "402", "500", "failed", "lost", "expired"],
+)
+async def test_what_is_stored_tells_when_it_was_sent_and_why_it_ended(
+    bench: Build, tmp_path: Path, transport: Answering, told: dict[str, str]
+) -> None:
+    """Each step that ends an item or puts it off names the reason, and every other step names none."""
+    one = bench(transport)
+
+    await one.make(target=Target(tmp_path / "fox"))
+
+    stored = {*zip(one.diary.steps, (item.error and item.error.kind for item in one.diary.items), strict=True)}
+    assert {(step, told.get(step)) for step in one.diary.steps} == stored
+    assert {*told} <= {*one.diary.steps}
+    assert all(item.sending_at for item in one.diary.items)
 
 
 async def test_a_submit_that_was_put_off_keeps_its_place(bench: Build) -> None:
@@ -201,33 +300,19 @@ async def test_what_is_limited_while_others_are_accepted_is_no_trouble(bench: Bu
     assert [event.seconds for event in one.events if isinstance(event, Paused)] == pytest.approx([7, 7, 7])
 
 
-async def test_what_is_limited_after_its_caller_left_is_not_sent_again(bench: Build) -> None:
+@pytest.mark.parametrize(("status", "kind"), [(429, "limited"), (401, "auth")])
+async def test_what_is_refused_for_now_after_its_caller_left_is_not_sent_again(
+    bench: Build, status: int, kind: str
+) -> None:
     """It is not paid, so it need not be."""
-    one = bench(Answering(refused(429)))
+    one = bench(Answering(refused(status)))
     making = asyncio.create_task(one.make())
     await asyncio.sleep(0.05)
     [(running, item)] = one.engine.running.items()
     one.engine.disown(item, running)
 
-    assert kind_of(await making) == ("limited", "no")
+    assert kind_of(await making) == (kind, "no")
     assert one.diary.steps == ["send", "take_back"]
-
-
-@pytest.mark.parametrize(("status", "error"), [(401, AuthError), (402, OutOfCredits)])
-async def test_a_refused_key_turns_the_queue_away_and_may_be_tried_again(
-    bench: Build, status: int, error: type[Exception]
-) -> None:
-    """Who waits is not sent into the same refusal; who calls later is."""
-    one = bench(Answering(refused(status), accepted("t1")), slots=1)
-
-    first, *others = await asyncio.gather(*map(one.make, "abcd"), return_exceptions=True)
-
-    assert isinstance(first, Outcome)
-    assert isinstance(first.error, error)
-    assert [type(other) for other in others] == [error] * 3
-    assert len({id(other) for other in others}) == 3
-    assert len(one.transport.submits) == 1
-    assert (await one.make()).ok
 
 
 @pytest.mark.parametrize("broken", [JournalError("disk full"), OSError("not ours")], ids=["journal", "bug"])
@@ -255,16 +340,24 @@ async def test_what_cannot_be_stored_is_not_sent(bench: Build, broken: Exception
     ],
 )
 async def test_a_disk_that_fails_after_the_post_loses_no_id(
-    bench: Build, step: Step, answer: Reply, charged: str, spent: int, at_risk: int
+    bench: Build,
+    caplog: pytest.LogCaptureFixture,
+    step: Step,
+    answer: Reply,
+    charged: str,
+    spent: int,
+    at_risk: int,
 ) -> None:
-    """The error names the paid task, says what is at stake, and no slot or credit stays taken."""
+    """The error and the log name the paid task, it says what is at stake, and no slot or credit stays taken."""
     one = bench(Answering(answer))
     one.diary.broken = {step: JournalError("disk full")}
+    one.diary.broken[step].__cause__ = OSError("as a journal names it")
 
     outcome = await one.make()
 
     assert isinstance(outcome.error, JournalError)
     assert (outcome.error.charged, outcome.error.retry) == (charged, "no")
+    assert ("Task t1 is paid" in outcome.error.message, "Task t1 is paid" in caplog.text) == (charged == "yes",) * 2
     assert outcome.error.task_id == ("t1" if charged == "yes" else None)
     assert (one.statistics.credits_spent, one.statistics.credits_at_risk) == (spent, at_risk)
     assert (one.statistics.in_flight, one.statistics.credits_reserved) == (0, 0)
@@ -291,7 +384,7 @@ async def test_a_submit_may_be_answered_with_the_finished_task(bench: Build, ans
 
 async def test_a_submit_may_be_answered_with_the_failed_task(bench: Build) -> None:
     """It was accepted, so it may be charged, and its failure is recorded."""
-    one = bench(Answering(Reply(200, b'{"data": {"task_id": "t1", "status": "failed", "error": "no"}}')))
+    one = bench(Answering(FAILED))
 
     outcome = await one.make()
 
@@ -311,14 +404,14 @@ async def test_a_submit_may_be_answered_with_the_failed_task(bench: Build) -> No
 async def test_an_id_from_a_cut_off_answer_counts_once_a_look_confirms_it(
     bench: Build, look: Reply | NoReply, steps: list[str]
 ) -> None:
-    """Without that proof the item is unknown; either way nothing is sent again."""
+    """Without that proof the item is unknown; either way nothing is sent again. What it shows finished is finished."""
     one = bench(Answering(CUT_OFF, poll=lambda _: look))
 
     outcome = await one.make()
 
     assert outcome.ok == ("accept" in steps)
     assert one.diary.steps == steps
-    assert len(one.transport.submits) == 1
+    assert (len(one.transport.submits), one.transport.looks) == (1, ["t1"])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ import attrs
 import pytest
 
 from hunyuan_async._core.lifecycle import Item, State, Step, advance
-from hunyuan_async._journal.file import Entry, JournalFile
+from hunyuan_async._journal.file import JournalFile
+from hunyuan_async._journal.lock import RunLock
+from hunyuan_async._journal.steps import Entry
 from hunyuan_async.errors import JournalError
 from hunyuan_async.models import ImageRequest
 
@@ -119,7 +121,7 @@ def test_no_stored_step_is_lost_to_a_kill(tmp_path: Path, writers: Writers) -> N
 
         assert check(path, stored).get(State.SENDING, 0) <= WIDTH
         with JournalFile.open(path) as file:
-            file.recover("")
+            file.lose_answers("")
 
 
 @pytest.mark.parametrize("limit", [36, 44, 60, 92, 128, 192, 256])
@@ -141,7 +143,10 @@ def test_a_full_disk_stops_sending_and_still_takes_the_ids_of_what_is_out(small_
     path, filler = small_disk / "journal.sqlite", small_disk / "filler"
     out = [koi(number) for number in range(40)]
     with JournalFile.open(path) as file:
-        file.plan(koi(number) for number in range(100))
+        with file.planning("") as planning:
+            for number in range(100):
+                planning.add(koi(number))
+            planning.keep = True
         file.store([Entry.of(item, Step.SEND) for item in out])
         fill(filler)
 
@@ -212,7 +217,9 @@ def test_a_disk_that_could_not_say_what_is_safe_is_not_believed_again(
     connection = sqlite3.connect(path, isolation_level=None, factory=FailingDisk)
     with ExitStack() as held:
         held.callback(connection.close)
-        file = JournalFile(path, connection, held.pop_all())
+        lock = RunLock.take(path)
+        held.callback(lock.release)
+        file = JournalFile(path, connection, held.pop_all(), None, lock)
     with file:
         file.record(koi(1), Step.SEND)
         connection.failure = failure

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import stat
 import threading
-import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from hunyuan_async._core.lifecycle import TRANSITIONS, Item, State, Step, advance
 from hunyuan_async._journal.disk import is_on_network, make_durable
-from hunyuan_async._journal.file import JournalFile, Planned
+from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.reader import JournalReader, RunRecord
 from hunyuan_async.errors import (
     AuthError,
@@ -55,6 +54,14 @@ def koi(number: int = 1, **changes: object) -> Item:
     prompt = str(changes.pop("prompt", f"koi {number}"))
     fields: dict[str, object] = {"run": RUN, "given": prompt, **changes}
     return Item(f"koi-{number}", ImageRequest(prompt, seed=number), 25, **fields)  # type: ignore[arg-type]
+
+
+def plan(file: JournalFile, *items: Item) -> None:
+    """Have *items* planned."""
+    for item in items:
+        with file.planning(item.run) as planning:
+            planning.add(item)
+            planning.keep = True
 
 
 def way_to(goal: State) -> list[Step]:
@@ -154,7 +161,7 @@ def test_network_file_systems_are_known(tmp_path: Path, kind: str, network: bool
 @pytest.mark.parametrize(("state", "step"), STEPS, ids=lambda value: value.value)
 def test_the_table_decides_about_every_step(journal: JournalFile, state: State, step: Step) -> None:
     """A step that the table has is stored; any other is refused, whatever the caller believes, and changes nothing."""
-    journal.plan([koi()])
+    plan(journal, koi())
     item = bring(journal, koi(), state)
     item.state = State.PLANNED
     after = TRANSITIONS.get(state, {}).get(step)
@@ -225,7 +232,7 @@ def test_an_item_comes_back_as_it_was(journal: JournalFile) -> None:
     item.files = (SavedImage(Path("images/0000/a.png"), "https://b.example/1", "ab" * 32, 17, 64, None),)
     item.completion = TaskStatus("t1", TaskState.COMPLETED, ("https://b.example/1",), raw=b"\xff\x00{}")
 
-    journal.plan([item])
+    plan(journal, item)
 
     [held] = journal.items(RUN, [State.PLANNED])
     assert facts(held) == facts(item)
@@ -240,42 +247,13 @@ def test_a_task_of_which_the_id_alone_is_known_is_stored(journal: JournalFile) -
     assert facts(journal.find("t9") or item) == {**facts(item), "state": State.FAILED}
 
 
-def test_what_was_planned_is_not_planned_twice(journal: JournalFile) -> None:
-    """The same request is known; another one under the same id is reported and not stored; the rest is new."""
-    first = journal.plan(koi(number) for number in range(5))
-    bring(journal, koi(3), State.DOWNLOADED)
-    again = journal.plan([koi(0), koi(7), koi(3), koi(4, prompt="a carp"), koi(7, prompt="a tench")])
-
-    assert (first, again) == (Planned(5), Planned(1, 2, ("koi-4", "koi-7")))
-    assert [item.request and item.request.prompt for item in journal.latest(RUN)] == [
-        *(f"koi {number}" for number in range(5)),
-        "koi 7",
-    ]
-    assert journal.plan([]) == Planned()
-
-
-def test_a_new_attempt_takes_the_place_of_the_old(journal: JournalFile) -> None:
-    """It is what the item comes to, and what its request is compared with; what the old one cost stays counted."""
-    journal.plan(koi(number) for number in (1, 2, 3))
-    bring(journal, koi(1), State.DOWNLOADED)
-
-    planned = journal.plan([koi(1, attempt=2, prompt="a carp"), koi(2, attempt=2, prompt="a carp")])
-
-    assert planned == Planned(2)
-    assert ids(journal.items(RUN, [State.PLANNED])) == [("koi-3", 1), ("koi-1", 2), ("koi-2", 2)]
-    assert ids(journal.items(RUN, [State.DOWNLOADED])) == [("koi-1", 1)]
-    assert ids(journal.latest(RUN)) == [("koi-1", 2), ("koi-2", 2), ("koi-3", 1)]
-    assert (journal.totals(RUN), journal.credits(RUN)) == ({State.PLANNED: 3}, (25, 0))
-    assert journal.plan([koi(1), koi(2, prompt="a carp")]) == Planned(0, 1, ("koi-1",))
-    assert [item and item.attempt for item in (journal.item(RUN, "koi-1"), journal.item(RUN, "koi-9"))] == [2, None]
-
-
 @pytest.mark.parametrize(
     ("state", "credits"),
     [
         (State.PLANNED, (0, 0)),
         (State.SENDING, (0, 25)),
         (State.UNKNOWN, (0, 25)),
+        (State.ABANDONED, (0, 25)),
         (State.SUBMITTED, (25, 0)),
         (State.COMPLETED, (25, 0)),
         (State.DOWNLOADED, (25, 0)),
@@ -283,12 +261,14 @@ def test_a_new_attempt_takes_the_place_of_the_old(journal: JournalFile) -> None:
         (State.EXPIRED, (25, 0)),
         (State.LOST, (25, 0)),
         (State.REJECTED, (0, 0)),
+        (State.SKIPPED, (0, 0)),
     ],
 )
 def test_every_credit_is_spent_at_risk_or_free(journal: JournalFile, state: State, credits: tuple[int, int]) -> None:
     """What was accepted is spent, what may have been is at risk; another run's money is its own."""
+    plan(journal, koi())
     bring(journal, koi(), state)
-    journal.plan([koi(2), koi(3, run="autumn")])
+    plan(journal, koi(2), koi(3, run="autumn"))
 
     assert journal.credits(RUN) == credits
     assert journal.credits("autumn") == (0, 0)
@@ -298,12 +278,12 @@ def test_a_restart_makes_unknown_what_was_being_sent(path: Path) -> None:
     """Only that, only in the run asked for, and the item says why it is never sent again by itself."""
     with JournalFile.open(path) as file:
         for number, state in enumerate((State.SENDING, State.PLANNED, State.SUBMITTED)):
-            file.plan([koi(number)])
+            plan(file, koi(number))
             bring(file, koi(number), state)
         bring(file, koi(9, run="autumn"), State.SENDING)
 
     with JournalFile.open(path) as file:
-        assert (file.recover(RUN), file.recover(RUN)) == (1, 0)
+        assert (file.lose_answers(RUN), file.lose_answers(RUN)) == (1, 0)
         assert file.totals(RUN) == {State.UNKNOWN: 1, State.PLANNED: 1, State.SUBMITTED: 1}
         assert file.totals("autumn") == {State.SENDING: 1}
         [unknown] = file.items(RUN, [State.UNKNOWN])
@@ -314,7 +294,7 @@ def test_a_restart_makes_unknown_what_was_being_sent(path: Path) -> None:
 
 def test_pages_follow_the_order_of_planning(journal: JournalFile) -> None:
     """Whatever states are asked for, each page goes on after the last number of the one before."""
-    journal.plan(koi(number) for number in range(10))
+    plan(journal, *map(koi, range(10)))
     for number in (2, 5, 6):
         bring(journal, koi(number), State.SUBMITTED)
     bring(journal, koi(8), State.REJECTED)
@@ -341,19 +321,20 @@ def test_a_task_is_found_by_its_id(journal: JournalFile) -> None:
 
 def test_no_question_makes_sqlite_sort_or_read_everything(journal: JournalFile) -> None:
     """An index answers each, so that a page of a million items costs what a page costs."""
-    journal.plan([koi()])
+    plan(journal, koi())
     asked: list[str] = []
     journal._connection.set_trace_callback(asked.append)
     journal.items(RUN, [State.PLANNED, State.SUBMITTED])
     list(journal.latest(RUN))
     journal.totals(RUN)
     journal.credits(RUN)
+    journal.waiting(RUN)
     journal.item(RUN, "koi-1")
     journal.find("t1")
     journal._connection.set_trace_callback(None)
 
     plans = [row["detail"] for sql in asked for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
-    assert len(asked) == 7
+    assert len(asked) == 8
     assert [line for line in plans if "TEMP B-TREE" in line or line.startswith("SCAN")] == []
 
 
@@ -367,20 +348,42 @@ def test_a_run_is_remembered_and_may_change_its_key(journal: JournalFile) -> Non
     assert journal.run("autumn") is None
 
 
+def test_a_step_may_change_what_an_item_costs(journal: JournalFile) -> None:
+    """A task that fails may be cheaper than an image."""
+    item = bring(journal, koi(), State.SUBMITTED)
+    item.credits = 5
+
+    journal.record(item, Step.FAIL)
+
+    assert journal.credits(RUN) == (5, 0)
+
+
+def test_a_journal_of_one_directory_has_one_run(path: Path) -> None:
+    """The first call makes it, with a name and a seed of its own and pinned to nothing; later ones find it."""
+    with JournalFile.open(path) as file:
+        assert file.only_run() is None
+        record = file.begin_run()
+    with JournalFile.open(path) as file:
+        assert file.begin_run() == file.only_run() == file.run(record.run) == record
+    with JournalFile.open(path.with_name("other.sqlite")) as file:
+        other = file.begin_run()
+
+    assert (record.base_url, record.key_fingerprint, record.settings) == ("", "", {})
+    assert 0 <= record.seed < 2**63
+    assert not {record.run, record.salt, record.seed} & {other.run, other.salt, other.seed}
+
+
 def test_who_looks_is_never_refused(journal: JournalFile, path: Path) -> None:
     """A reader sees what is stored, even in the middle of a long transaction, and cannot write."""
     bring(journal, koi(1), State.SUBMITTED)
-    seen: list[dict[State, int]] = []
 
-    def items() -> Iterator[Item]:
-        yield koi(2)
+    with journal.planning(RUN) as planning:
+        planning.add(koi(2))
         with JournalFile.read_only(path) as reader:
-            seen.append(reader.totals(RUN))
-        yield koi(3)
+            assert reader.totals(RUN) == {State.SUBMITTED: 1}
+        planning.add(koi(3))
+        planning.keep = True
 
-    journal.plan(items())
-
-    assert seen == [{State.SUBMITTED: 1}]
     with JournalFile.read_only(path) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader._connection.execute("DELETE FROM items")
     assert journal.totals(RUN) == {State.SUBMITTED: 1, State.PLANNED: 2}
@@ -445,30 +448,6 @@ def test_another_programs_lock_is_told(journal: JournalFile, path: Path) -> None
     other.close()
     with pytest.raises(JournalError, match="another program holds it locked"):
         journal.record(koi(), Step.SEND)
-
-
-def test_a_bad_input_undoes_its_chunk(journal: JournalFile) -> None:
-    """An error of whoever supplies the items goes on to them, and the journal stays usable."""
-
-    def items() -> Iterator[Item]:
-        yield koi(1)
-        raise EOFError
-
-    with pytest.raises(EOFError):
-        journal.plan(items())
-
-    assert (journal.totals(RUN), journal.plan([koi(1)])) == ({}, Planned(1))
-
-
-def test_planning_keeps_no_items_in_memory(journal: JournalFile) -> None:
-    """However many lines there are, the ids of a chunk are all that is held."""
-    tracemalloc.start()
-    planned = journal.plan((koi(number) for number in range(10_000)), chunk=1000)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert planned == Planned(10_000)
-    assert peak < 500_000
 
 
 def test_a_closed_journal_is_free_for_others(path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from hunyuan_async._core.lifecycle import Item, State, Step
 from hunyuan_async._journal.file import JournalFile
+from hunyuan_async._journal.lock import RunLock, holder
 from hunyuan_async.errors import JournalError
 from hunyuan_async.models import ImageRequest
 
@@ -127,3 +128,62 @@ def test_a_second_runner_in_the_same_process_is_refused_too(path: Path) -> None:
                 JournalFile.open(path)
         first.record(Item("fox", ImageRequest("a fox"), 25), Step.SEND)
     JournalFile.open(path).close()
+
+
+def test_the_holder_is_known_while_it_lives(path: Path, runner: subprocess.Popen[str]) -> None:
+    """Not by what stands in a file: who died is no holder, whatever the number of its process is worth by now."""
+    assert line(runner) == f"open {runner.pid}"
+    assert str(holder(path)).startswith(f"process {runner.pid} on {socket.gethostname()} since 20")
+
+    runner.kill()
+    runner.wait()
+
+    assert holder(path) is None
+
+
+def test_nobody_holds_a_journal_that_was_closed_or_never_opened(path: Path) -> None:
+    """Asking makes no file."""
+    assert holder(path) is None
+    assert not [*path.parent.iterdir()]
+    JournalFile.open(path).close()
+    assert holder(path) is None
+
+
+def test_asking_for_the_holder_keeps_no_runner_away(path: Path) -> None:
+    """A runner that starts while somebody asks again and again is let in."""
+    RunLock.take(path).release()
+    script = "import sys; from pathlib import Path; from hunyuan_async._journal.lock import RunLock, holder\n"
+    script += "print(flush=True)\nwhile True: holder(Path(sys.argv[1]))"
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+        try:
+            line(asking)
+            for _ in range(500):
+                RunLock.take(path).release()
+        finally:
+            asking.kill()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_runner_whose_lock_is_taken_away_lets_nothing_go(path: Path, replaced: bool) -> None:
+    """Others would no longer meet it: what is out is stored, and nothing more is sent."""
+    fox, wolf = (Item(name, ImageRequest(name), 25) for name in ("fox", "wolf"))
+    with JournalFile.open(path) as file:
+        file.record(fox, Step.SEND)
+        lock = path.with_name("journal.sqlite.lock")
+        lock.unlink()
+        if replaced:
+            lock.touch()
+
+        with pytest.raises(JournalError, match="moved or removed"):
+            file.record(wolf, Step.SEND)
+
+
+def test_two_paths_to_one_journal_share_one_lock(path: Path, tmp_path: Path) -> None:
+    """Whoever comes by the link meets whoever came by the file."""
+    link = tmp_path / "elsewhere" / "link.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    for first, second in ((path, link), (link, path)):
+        with JournalFile.open(first), pytest.raises(JournalError, match="in use"):
+            JournalFile.open(second)

@@ -28,12 +28,16 @@ NEXT = (*MIGRATIONS, ("ALTER TABLE items ADD COLUMN mood TEXT", "UPDATE items SE
 
 LIVES = {
     "planned": [],
+    "skipped": [Step.SKIP],
     "sending": [Step.SEND],
     "rejected": [Step.SEND, Step.REJECT],
     "unknown": [Step.SEND, Step.LOSE_ANSWER],
+    "abandoned": [Step.SEND, Step.LOSE_ANSWER, Step.ABANDON],
     "submitted": [Step.SEND, Step.ACCEPT],
     "failed": [Step.SEND, Step.ACCEPT, Step.FAIL],
+    "lost": [Step.SEND, Step.ACCEPT, Step.LOSE_TASK],
     "completed": [Step.SEND, Step.ACCEPT, Step.COMPLETE],
+    "expired": [Step.SEND, Step.ACCEPT, Step.COMPLETE, Step.EXPIRE],
     "downloaded": [Step.SEND, Step.ACCEPT, Step.COMPLETE, Step.SAVE],
 }
 
@@ -46,15 +50,22 @@ def write_sample(path: Path) -> list[Item]:
         for name, life in LIVES.items():
             request = ImageRequest(f"Ein Teich, {name}", "edit", "1024*768", ("https://a.example/1.png",), 7, id=name)
             item = Item(name, request, 25, run="spring", given=f"given-{name}", detail={"line": 7, "input": {"sku": 4}})
-            file.plan([item])
+            plan(file, item)
             for step in life:
                 bring(item, step)
                 file.record(item, step)
                 item.state = advance(item.state, step)
             items.append(item)
         again = Item("failed", ImageRequest("Ein Bach", seed=8), 25, run="spring", tenant="anna", attempt=2)
-        file.plan([again])
+        plan(file, again)
     return [again if item.id == "failed" else item for item in items]
+
+
+def plan(file: JournalFile, item: Item) -> None:
+    """Have one item planned."""
+    with file.planning(item.run) as planning:
+        planning.add(item)
+        planning.keep = True
 
 
 def bring(item: Item, step: Step) -> None:
@@ -68,7 +79,7 @@ def bring(item: Item, step: Step) -> None:
             item.error = Refused("no", status=400, code="bad")
         case Step.LOSE_ANSWER:
             item.error = SubmitUnknown("nobody knows")
-            item.error.request_ids = {"x-request-id": "abc"}
+            item.error.request_ids, item.error.sent_at = {"x-request-id": "abc"}, WHEN
         case Step.COMPLETE:
             urls = ("https://b.example/1",)
             item.completion, item.finished_at = (
@@ -120,7 +131,7 @@ def test_a_journal_of_any_version_can_be_gone_on_with(tmp_path: Path, version: i
     with JournalFile.open(path) as file:
         assert [facts(item) for item in file.latest("spring")] == [facts(item) for item in expected]
         assert file.run("spring") == RECORD
-        assert file.credits("spring") == (100, 50)
+        assert file.credits("spring") == (150, 75)
 
     assert tables(path) == tables(tmp_path / "new.sqlite")
     assert (tmp_path / f"journal.sqlite.v{version}").exists() == (version < len(MIGRATIONS))

@@ -247,7 +247,7 @@ async def test_a_step_that_is_lost_behind_its_callers_back_is_logged(
     await others
 
     await journal.call(lambda file: None)
-    assert "accept of item koi-2 could not be stored" in caplog.text
+    assert "accept of item koi-2, task None, could not be stored" in caplog.text
 
 
 async def test_a_refused_step_harms_its_caller_alone(journal: Journal) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from hunyuan_async.client import Client
-from hunyuan_async.errors import AuthError, BudgetExceeded, InvalidRequest, NotSent
+from hunyuan_async.errors import AuthError, BudgetExceeded, InvalidRequest, NotSent, ServiceUnavailable
 from hunyuan_async.models import ImageRequest, Outcome
 from hunyuan_async.settings import Limits
 from hunyuan_async.streams import OutcomeStream
@@ -184,7 +184,7 @@ async def test_a_fatal_error_comes_after_what_is_paid(connect: Connect, endless:
 
     assert [prompt(outcome) for outcome in seen if outcome.ok] == ["a", "b"]
     assert {type(outcome.error) for outcome in seen if not outcome.ok} <= {AuthError}
-    assert len(transport.submits) <= 4
+    assert len(transport.submits) <= 5
 
 
 async def test_a_spent_budget_ends_the_stream_with_the_images_it_paid_for(connect: Connect) -> None:
@@ -193,6 +193,16 @@ async def test_a_spent_budget_ends_the_stream_with_the_images_it_paid_for(connec
         seen = await read_until(BudgetExceeded, outcomes)
 
     assert [outcome.ok for outcome in seen] == [True, True, True]
+
+
+async def test_a_service_that_is_given_up_ends_the_stream(connect: Connect) -> None:
+    """The next item would be one more probe, and one more image that nobody knows whether it is paid."""
+    transport = ScriptedTransport(submit=lambda _: Reply(500))
+    async with connect(transport, limits=ONE_BY_ONE).stream(map(str, range(100))) as outcomes:
+        seen = await read_until(ServiceUnavailable, outcomes)
+
+    assert [outcome.error and outcome.error.kind for outcome in seen] == ["unknown"] * 8
+    assert len(transport.submits) == 8
 
 
 async def test_an_error_of_the_callers_iterator_comes_after_what_is_paid(connect: Connect) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import pytest
 
@@ -57,3 +58,15 @@ async def test_threads_and_sockets_wake_the_loop() -> None:
         )
 
     assert (sent, received) == (1, b"x")
+
+
+async def test_time_waits_for_a_thread_that_the_loop_started() -> None:
+    """No timer fires while it works, however long that takes."""
+    go = threading.Event()
+    timer = asyncio.create_task(asyncio.sleep(1e-6))
+    working = asyncio.get_running_loop().run_in_executor(None, go.wait)
+    threading.Timer(0.05, go.set).start()
+
+    assert await working
+    assert (now(), timer.done()) == (0.0, False)
+    await timer

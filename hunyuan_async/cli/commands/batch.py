@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import random
-import shlex
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from hunyuan_async._core.text import printable
-from hunyuan_async.cli.batch_options import Bounds, Conduct, Rows, bound_options, conduct_options, row_options
-from hunyuan_async.cli.batch_run import BatchRun
-from hunyuan_async.cli.connection import Connection, connection_options, open_client
+from hunyuan_async._journal.disk import JOURNAL, find_journal, place_journal
+from hunyuan_async._journal.file import JournalFile
+from hunyuan_async._journal.planning import Planning
+from hunyuan_async._journal.reader import RunRecord
+from hunyuan_async.cli.batch_options import (
+    Bounds,
+    Conduct,
+    Part,
+    Resumption,
+    Rows,
+    bound_options,
+    conduct_options,
+    part_options,
+    resumption_options,
+    row_options,
+)
+from hunyuan_async.cli.carry_out import Order
+from hunyuan_async.cli.connection import Connection, connection_options
 from hunyuan_async.cli.exits import Exit
-from hunyuan_async.cli.failures import FailureGuard
-from hunyuan_async.cli.inputs import BadLine, input_format, read_rows
+from hunyuan_async.cli.inputs import BadLine, input_format, opened, read_rows
 from hunyuan_async.cli.invalid import write_invalid
-from hunyuan_async.cli.items import Batch, BatchItem, read_batch
 from hunyuan_async.cli.names import parse_name
-from hunyuan_async.cli.pending import go_on_command, write_pending
-from hunyuan_async.cli.plan import make_plan
-from hunyuan_async.cli.progress import Progress
-from hunyuan_async.cli.report import PER_PAGE, build_report
-from hunyuan_async.cli.results import FILE_NAME, ResultsFile
-from hunyuan_async.cli.summary import summary
-from hunyuan_async.cli.terminal import run, say
-from hunyuan_async.cli.views import open_view
-from hunyuan_async.errors import HunyuanError, InvalidRequest
-from hunyuan_async.settings import API_IN_ONE, Limits, Timeouts
+from hunyuan_async.cli.planning import InputPlan, plan_input
+from hunyuan_async.cli.results import FILE_NAME
+from hunyuan_async.cli.run_settings import RunSettings
+from hunyuan_async.cli.terminal import say
+from hunyuan_async.errors import InvalidRequest
 
 INVALID = "invalid.csv"
 BAD_LINES_SHOWN = 20
-ASK_ABOVE = 100  # images
 
 
 @click.command
@@ -47,49 +52,94 @@ ASK_ABOVE = 100  # images
     help="Where images and results go.",
 )
 @row_options
+@part_options
 @bound_options
+@resumption_options
 @conduct_options
 @connection_options
-def batch(source: str, out: Path, rows: Rows, bounds: Bounds, conduct: Conduct, connection: Connection) -> int:
+def batch(
+    source: str,
+    out: Path,
+    rows: Rows,
+    part: Part,
+    bounds: Bounds,
+    resumption: Resumption,
+    conduct: Conduct,
+    connection: Connection,
+) -> int:
     """Make an image for every row of FILE: a prompt a line, or .jsonl, .csv, .tsv; "-" reads standard input.
 
     Columns id, prompt, size, seed, type and images say what to make; others come back in the results. DIR gets
-    images/, results.jsonl and report.html.
+    images/, results.jsonl and report.html, and a journal: however the command ends, the same command goes on where it
+    stopped, and pays for nothing twice.
 
     \b
     hunyuan batch prompts.txt --out koi --emulator
     hunyuan batch shop.csv --out shop --prompt "photo of {title}" --id-column sku
     """
-    name = parse_name(conduct.name)
-    if any((out / made).exists() for made in (FILE_NAME, "images")):
-        raise InvalidRequest(f"{out} already holds results: choose another --out")
+    if part.name:
+        parse_name(part.name)
     if Path(source).resolve() == (out / INVALID).resolve():
         raise InvalidRequest(f"{source} is where this run's bad lines would go: choose another --out")
-    wanted = _read(source, rows)
-    _tell_bad(wanted.bad, out, rows)
-    items = _part(wanted.items, conduct)
-    limits = connection.limits(bounds.rate, bounds.in_flight)
-    _show_plan(items, wanted, bounds, limits, out)
-    if conduct.dry_run:
-        return Exit.DONE
-    connection.check()
-    _ask(len(items), conduct)
-    progress = Progress(connection.title(f"{source} -> {out}"), len(items))
-    batch_run = BatchRun(items, out, name, FailureGuard(bounds.max_failures), progress, open_view(conduct.progress))
-    run(_make(batch_run, wanted, bounds, limits, connection), batch_run.interrupted)
-    return _finish(batch_run, wanted, connection, conduct)
+    with _open(out, part.journal) as file:
+        record = file.begin_run()
+        settings = _settings(record, part, bounds, connection)
+        order = Order(out, settings, resumption, conduct)
+        file.lose_answers(record.run)
+        with file.planning(record.run) as planning:
+            wanted = _plan(planning, source, rows, part, record)
+            _tell_bad(wanted.bad, out, rows)
+            wanted.check(rows.options())
+            for line in wanted.lines():
+                say(line)
+            file.write_run(settings.stored_in(record))
+            planning.keep = order.agree(file, planning, wanted.rows)
+    return Exit.DONE if conduct.dry_run else order.carry_out()
 
 
-def _read(source: str, rows: Rows) -> Batch:
-    form = input_format(source, rows.input_format)
-    if source == "-":
-        return read_batch(read_rows(sys.stdin.buffer, form), rows.options())
+@contextmanager
+def _open(out: Path, journal: Path | None) -> Iterator[JournalFile]:
+    """Open the directory's journal; of a new one nothing is left if nothing was planned."""
+    if find_journal(out) is None and any((out / made).exists() for made in (FILE_NAME, "images")):
+        raise InvalidRequest(f"{out} already holds images of something else: choose another --out")
+    is_new = not out.exists()
     try:
-        with open(source, "rb") as file:
-            return read_batch(read_rows(file, form), rows.options())
-    except OSError as error:
-        problem = error.strerror
-    raise InvalidRequest(f"{source} cannot be read: {problem}")
+        with JournalFile.open(place_journal(out, journal), out) as file, file.erased_if_empty():
+            yield file
+    finally:
+        link = out / JOURNAL
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+        if is_new and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _settings(record: RunRecord, part: Part, bounds: Bounds, connection: Connection) -> RunSettings:
+    settings = RunSettings(connection, part.name or "{id}", bounds)
+    if record.settings or record.base_url:
+        before = RunSettings.of(record)
+        settings = RunSettings(connection, part.name or before.name, bounds.over(before.bounds))
+        settings.stored_in(record)
+    return settings
+
+
+def _plan(planning: Planning, source: str, rows: Rows, part: Part, record: RunRecord) -> InputPlan:
+    form = input_format(source, rows.input_format)
+    with opened(source) as file:
+        return plan_input(
+            planning,
+            read_rows(file, form),
+            rows.options(),
+            record,
+            limit=part.limit,
+            sample=part.sample,
+            on_rows=_tell_progress,
+        )
+
+
+def _tell_progress(rows: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"reading: {rows:,} rows\r", err=True, nl=False)
 
 
 def _tell_bad(bad: Sequence[BadLine], out: Path, rows: Rows) -> None:
@@ -104,74 +154,3 @@ def _tell_bad(bad: Sequence[BadLine], out: Path, rows: Rows) -> None:
     say(f"{len(bad):,} bad lines; all of them are in {table}")
     if not rows.skip_invalid:
         raise InvalidRequest("nothing was sent: correct the lines, or add --skip-invalid to go on without them")
-
-
-def _part(items: tuple[BatchItem, ...], conduct: Conduct) -> tuple[BatchItem, ...]:
-    if conduct.sample and conduct.sample < len(items):
-        drawn = random.sample(items, conduct.sample)
-        items = tuple(sorted(drawn, key=lambda item: item.index))
-    if not items:
-        raise InvalidRequest("there is nothing to make: the input holds no row")
-    return items[: conduct.limit]
-
-
-def _show_plan(items: Sequence[BatchItem], wanted: Batch, bounds: Bounds, limits: Limits, out: Path) -> None:
-    folder = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(folder).free
-    plan = make_plan(items, API_IN_ONE, rate=limits.rate, in_flight=limits.in_flight, bytes_free=free)
-    for line in plan.lines():
-        say(line)
-    if wanted.duplicates:
-        say(f"{len(wanted.duplicates):,} more would repeat others exactly: left out (--duplicates make buys them)")
-    if bounds.budget is not None and bounds.budget < plan.credits:
-        covered = bounds.budget // API_IN_ONE.credits_per_image
-        say(f"The limit of {bounds.budget:,} credits covers {covered:,} of them")
-
-
-def _ask(images: int, conduct: Conduct) -> None:
-    if images <= ASK_ABOVE or conduct.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return
-    if not click.confirm("Go on?", err=True):
-        raise InvalidRequest("nothing was sent")
-
-
-async def _make(batch_run: BatchRun, wanted: Batch, bounds: Bounds, limits: Limits, connection: Connection) -> int:
-    batch_run.out_dir.mkdir(parents=True, exist_ok=True)
-    with ResultsFile(batch_run.out_dir) as results:
-        try:
-            async with open_client(
-                connection,
-                limits=limits,
-                timeouts=Timeouts(trouble=bounds.give_up),
-                max_credits=bounds.budget,
-                on_event=batch_run.happened,
-            ) as client:
-                await batch_run.run(client, results)
-        except HunyuanError as error:
-            batch_run.failed(error)
-        finally:
-            if not batch_run.unrecorded:  # or a paid item would be told to be pending
-                everything = sorted([*wanted.items, *wanted.duplicates], key=lambda item: item.index)
-                with batch_run.disk_trouble_noted():
-                    results.rewrite(everything, API_IN_ONE)
-    return Exit.DONE
-
-
-def _finish(batch_run: BatchRun, wanted: Batch, connection: Connection, conduct: Conduct) -> int:
-    """Write what a person reads; return the exit code."""
-    out = batch_run.out_dir
-    left = [item for item in wanted.items if item.id not in batch_run.ended]
-    go_on, report = None, f"hunyuan report {shlex.quote(str(out))}"
-    with batch_run.disk_trouble_noted():
-        if left:
-            named = "" if conduct.name == "{id}" else f" --name {shlex.quote(conduct.name)}"
-            go_on = go_on_command(write_pending(out, left), connection.options() + named)
-        if len(batch_run.items) > PER_PAGE:
-            say("Writing the report; Ctrl-C leaves it out.")
-        try:
-            report = str(build_report(out))
-        except KeyboardInterrupt:
-            say("left out")
-    for line in summary(batch_run, len(left), go_on=go_on, report=report, collectable=not connection.emulator):
-        say(line)
-    return batch_run.exit_code()

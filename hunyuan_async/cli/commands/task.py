@@ -48,7 +48,8 @@ async def _look(task_id: str, connection: Connection, *, as_json: bool) -> int:
 async def _fetch(task_id: str, destination: Destination, connection: Connection) -> int:
     destination.check()
     view = waiting_view()
-    async with open_client(connection, on_event=view.happened) as client:
+    journal = destination.journal(connection)
+    async with open_client(connection, journal=journal, on_event=view.happened) as client:
         with shown(Progress(task_id, 1, client.statistics), view):
             result = await client.attach(task_id)
         await destination.save(client, result)

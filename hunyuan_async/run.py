@@ -1,0 +1,415 @@
+"""A batch that outlives its process: its items stand in a journal beside its images."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+from hunyuan_async._core.budget import Budget
+from hunyuan_async._core.lifecycle import PAID, Item, State
+from hunyuan_async._core.names import safe_name
+from hunyuan_async._core.requests import digest_of, prepare
+from hunyuan_async._core.seeds import derived_seed
+from hunyuan_async._core.text import shown
+from hunyuan_async._journal.disk import place_journal
+from hunyuan_async._journal.file import JournalFile
+from hunyuan_async._journal.planning import Changed
+from hunyuan_async._journal.reader import RunRecord
+from hunyuan_async._journal.recorder import Journal
+from hunyuan_async._journal.resuming import OnUnknown, Resolution, check_files, resolve, settle
+from hunyuan_async._targets import Target
+from hunyuan_async._uncancelled import see_through
+from hunyuan_async.client import Client
+from hunyuan_async.errors import AuthError, HunyuanError, InvalidRequest
+from hunyuan_async.models import ImageRequest, Outcome
+from hunyuan_async.settings import Service
+from hunyuan_async.streams import OutcomeStream, Requests
+
+if TYPE_CHECKING:
+    from hunyuan_async._engine import Engine
+    from hunyuan_async.events import Statistics
+
+PER_FOLDER = 1000
+CHUNK = 1000  # requests planned in one commit
+
+
+def image_path(item: Item, name: str | None = None, *, telling: bool = True) -> str:
+    """Return where the images of *item* go below its run's directory, without the extension.
+
+    Args:
+        item: Its place in the run gives the folder; an attempt beyond the first gets a name of its own.
+        name: What the file is called, if not after the item's id.
+        telling: Whether that name alone tells items apart.
+    """
+    wanted = name or item.id
+    if item.attempt == 1:
+        name = safe_name(wanted, item.id, telling=telling)
+    else:
+        name = safe_name(f"{wanted}-attempt{item.attempt}", f"{item.id}\0{item.attempt}", telling=False)
+    return f"images/{int(str(item.detail['index'])) // PER_FOLDER:04}/{name}"
+
+
+@attrs.frozen
+class _Opened:
+    """What a run holds while it is open: also its record as it was before, and what had been spent by then."""
+
+    engine: Engine
+    journal: Journal
+    record: RunRecord
+    budget: Budget
+    spent: int
+
+
+def pin(
+    record: RunRecord, directory: Path, base_url: str, key: str, base_url_changed: bool, key_changed: bool
+) -> RunRecord:
+    """Return the *record* of the run in *directory* as one of a service and a key.
+
+    Raises:
+        InvalidRequest: It was begun with others, and they are not said to have changed.
+    """
+    fingerprint = hmac.new(record.salt, key.encode(), hashlib.sha256).hexdigest()
+    if record.base_url not in ("", base_url) and not base_url_changed:
+        raise InvalidRequest(
+            f"{directory} was begun at {record.base_url}, and this client talks to {base_url}: what is paid there "
+            "cannot be fetched here. Use that address or another directory; if the same service has moved, pass "
+            "base_url_changed=True."
+        )
+    if record.key_fingerprint not in ("", fingerprint) and not key_changed:
+        raise InvalidRequest(
+            f"{directory} was begun with another API key. If it was replaced by this one for the same account, say so "
+            "with key_changed=True (--key-changed); else use that key, or another directory."
+        )
+    return attrs.evolve(record, base_url=base_url, key_fingerprint=fingerprint)
+
+
+@attrs.define(eq=False, slots=False)
+class Run:
+    """Makes many images into a directory, and goes on where an earlier process stopped, however it ended.
+
+    Use it as ``async with Run("out", client=client) as run``, then `add` requests and iterate over the run: it hands
+    over the outcome of every item that is not yet on disk. What is on disk is neither paid nor handed over again.
+    Leaving stops it: answers to requests already sent are waited for, images are not; the next process fetches them.
+
+    Attributes:
+        directory: Holds the images and the journal; one process at a time works in it.
+        client: Makes the images.
+        journal: Where the journal is kept instead, for a directory on a network; the directory gets a link to it.
+        max_credits: What may be spent and put at risk in this directory, ever; None for no limit.
+        on_unknown: What to do about requests that were sent and whose outcome nobody knows: "hold" leaves them to a
+            person, "resubmit" sends each once more and may pay twice, "fail" abandons them; see `resolve`.
+        key_changed: Admit another key than that of the earlier processes; it must belong to the same account.
+        base_url_changed: Admit another address of the same service.
+        verify: Compare the images on disk with their SHA-256, not only with their size.
+    """
+
+    directory: Path = attrs.field(converter=Path)
+    client: Client = attrs.field(kw_only=True)
+    journal: Path | None = attrs.field(default=None, kw_only=True, converter=attrs.converters.optional(Path))
+    max_credits: int | None = attrs.field(default=None, kw_only=True)
+    on_unknown: OnUnknown = attrs.field(default="hold", kw_only=True)
+    key_changed: bool = attrs.field(default=False, kw_only=True)
+    base_url_changed: bool = attrs.field(default=False, kw_only=True)
+    verify: bool = attrs.field(default=False, kw_only=True)
+    # For the command line: how files are named, and the number of the item after which planned ones are sent.
+    _path: Callable[[Item], str] = attrs.field(default=image_path, kw_only=True, repr=False)
+    _planned_after: int = attrs.field(default=0, kw_only=True, repr=False)
+    _open: _Opened | None = attrs.field(default=None, init=False, repr=False)
+    _outcomes: OutcomeStream | None = attrs.field(default=None, init=False, repr=False)
+    _passes: int = attrs.field(default=0, init=False, repr=False)  # of this iteration
+    _stopped: bool = attrs.field(default=False, init=False, repr=False)
+
+    async def add(self, requests: Requests, *, changed: Changed = "stop") -> int:
+        """Plan requests that the run does not hold yet, and return how many; nothing is sent by it.
+
+        A request is known by its `id`, or without one by what it asks for; the second of two equal ones in one call
+        is another item, and the same call again adds nothing. An undrawn seed follows from the run and the id. What
+        is added while the run is iterated over may need another iteration.
+
+        Args:
+            requests: Prompts or requests, from any iterable or async iterable.
+            changed: What to do about an id that was sent before with another request: "stop" raises, "redo" makes it
+                once more and pays again, "keep" leaves what was made.
+
+        Raises:
+            InvalidRequest: A request cannot be right, or was changed, or one id came with two requests. What came a
+                thousand or more before it is planned.
+            JournalError: It could not be stored.
+        """
+        opened, added = self._opened(), 0
+        intake = _Intake(opened.record, self.client.service)
+        async for chunk in _chunks(requests):
+            items = [intake.item(request) for request in chunk]
+            added += await opened.journal.call(partial(self._plan, items=items, changed=changed))
+        return added
+
+    def stop(self) -> None:
+        """Send nothing more; what is under way is still handed over. To go on, open the run again."""
+        self._stopped = True
+        if self._outcomes:
+            self._outcomes.stop()
+
+    def statistics(self) -> Statistics:
+        """Take a snapshot of the client's work, with all that was ever spent and is at risk in this directory."""
+        budget = self._opened().budget
+        return attrs.evolve(
+            self.client.statistics(),
+            credits_spent=budget.spent,
+            credits_reserved=budget.reserved,
+            credits_at_risk=budget.at_risk,
+        )
+
+    async def counts(self) -> dict[str, int]:
+        """Count the items by their states: planned, submitted, downloaded, failed, unknown and so on."""
+        opened = self._opened()
+        totals = await opened.journal.call(lambda file: file.totals(opened.record.run))
+        return {state.value: count for state, count in totals.items()}
+
+    async def unknown(self) -> list[Outcome]:
+        """Return the items that were sent and whose outcome nobody knows; their errors tell when, for the vendor."""
+        opened = self._opened()
+        items = await opened.journal.call(lambda file: [*file.each(opened.record.run, State.UNKNOWN)])
+        return [Outcome(item.request, error=item.error) for item in items]
+
+    async def resolve(self, ids: Iterable[str], resolution: Resolution, *, task_id: str | None = None) -> None:
+        """Say what became of items whose outcome is unknown. Iterate again to fetch or make them.
+
+        Args:
+            ids: The items' ids.
+            resolution: "accepted" if the service has it as *task_id*; "not_charged" if the vendor did not charge it,
+                so that it is made; "resubmit" makes it again and may pay twice; "abandon" gives it up, and its
+                credits stay at risk.
+            task_id: The service's id, with "accepted" and one id alone.
+
+        Raises:
+            InvalidRequest: The outcome of one of them is not unknown, or *task_id* does not fit; none is resolved.
+        """
+        opened, wanted = self._opened(), [*ids]
+
+        def write_down(file: JournalFile) -> list[Item]:
+            with file.planning(opened.record.run) as planning:
+                items = resolve(file, planning, wanted, resolution, task_id)
+                planning.keep = True
+                return items
+
+        for item in await opened.journal.call(write_down):
+            if resolution == "not_charged":
+                opened.budget.correct(at_risk=-item.credits)
+            elif resolution == "accepted":
+                opened.budget.correct(at_risk=-item.credits, spent=item.credits)
+
+    async def aclose(self) -> None:
+        """Stop, store what is known, and let other processes have the directory."""
+        if self._open:
+            await see_through(self._close(self._open))
+
+    async def __aenter__(self) -> Self:
+        engine = self.client._bound()
+        journal = Journal(place_journal(self.directory, self.journal), self.directory)
+        try:
+            record = await journal.call(self._begin)
+            spent, at_risk = await journal.call(lambda file: file.credits(record.run))
+            budget = engine.open_book(record.run, journal, self.max_credits, spent=spent, at_risk=at_risk)
+        except BaseException:
+            await see_through(journal.aclose())
+            raise
+        self._open = _Opened(engine, journal, record, budget, spent)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        while True:
+            self._opened()  # or it was closed under whoever iterates
+            if self._outcomes is None:
+                # What becomes unknown in the first pass is settled for a second one, and no more than that.
+                settled = self._passes < 2 and not self._stopped and await self._settle()
+                if self._passes and not settled:
+                    self._passes = 0
+                    raise StopAsyncIteration
+                self._passes += 1
+                self._outcomes = await self._stream()
+            try:
+                return await anext(self._outcomes)
+            except StopAsyncIteration:
+                self._outcomes = None
+            except HunyuanError as error:
+                self._outcomes, self._passes = None, 0
+                await self._unpin(error)
+                raise
+
+    async def _unpin(self, error: HunyuanError) -> None:
+        """Forget a key that was refused and has paid for nothing here: the right one must not be refused for it."""
+        opened = self._opened()
+        if isinstance(error, AuthError) and opened.budget.spent == opened.spent:
+            await opened.journal.call(lambda file: file.write_run(opened.record))
+
+    async def _settle(self) -> int:
+        opened = self._opened()
+
+        def write_down(file: JournalFile) -> int:
+            with file.planning(opened.record.run) as planning:
+                count = settle(file, planning, self.on_unknown)
+                planning.keep = True
+                return count
+
+        return await opened.journal.call(write_down)
+
+    def _begin(self, file: JournalFile) -> RunRecord:
+        """Take the directory up: check that it is ours, and find out how the process before us left it."""
+        from hunyuan_async._assembly import base_url_of, key_of
+
+        record = file.begin_run()
+        key = key_of(self.client) if self.client.transport is None else self.client.api_key or ""
+        pinned = pin(record, self.directory, base_url_of(self.client), key, self.base_url_changed, self.key_changed)
+        if pinned != record:
+            file.write_run(pinned)
+        file.lose_answers(record.run)
+        check_files(file, record.run, verify=self.verify)
+        return record
+
+    def _plan(self, file: JournalFile, items: Iterable[Item], changed: Changed) -> int:
+        with file.planning(self._opened().record.run) as planning:
+            for item in items:
+                planning.add(item, changed)
+            names = ", ".join(map(shown, planning.changed_ids))
+            if planning.changed and changed == "stop":
+                raise InvalidRequest(
+                    f"{planning.changed} requests were sent before and have changed since: {names}. "
+                    'Give changed="redo" to pay for them again, or changed="keep".'
+                )
+            if (planning.edited or planning.withdrawn) and self._outcomes:
+                raise InvalidRequest(
+                    "A request has changed that may be on its way just now: add it before iterating, or after."
+                )
+            planning.keep = True
+            return planning.new + (planning.changed if changed == "redo" else 0)
+
+    async def _stream(self) -> OutcomeStream:
+        opened, limits = self._opened(), self.client.limits
+        items = _Pending(opened.journal, opened.record.run, self._planned_after)
+        # Saving has a bound of its own; the stream's must not be met before it.
+        window = (limits.in_flight or self.client.service.max_in_flight) + limits.unsaved + 1
+        stream = OutcomeStream(
+            opened.engine, items, self.client._plan, window=window, ordered=False, target=self._target
+        )
+        await stream.__aenter__()
+        if self._stopped:
+            stream.stop()
+        return stream
+
+    def _target(self, item: Item) -> Target:
+        # What an earlier process left under this name is the item's own.
+        return Target(self.directory / self._path(item), overwrite=item.state is not State.PLANNED)
+
+    def _opened(self) -> _Opened:
+        if self._open is None:
+            raise InvalidRequest("the run is not open; use: async with Run(directory, client=client) as run: ...")
+        return self._open
+
+    async def _close(self, opened: _Opened) -> None:
+        self._open = None
+        try:
+            if self._outcomes:
+                await self._outcomes.aclose()
+            await opened.engine.leave(opened.record.run)
+        finally:
+            await opened.journal.aclose()
+
+
+class _Intake:
+    """Turns the requests of one call into items, and tells repeats from contradictions."""
+
+    def __init__(self, record: RunRecord, service: Service) -> None:
+        self._record = record
+        self._service = service
+        self._repeats = Counter[str]()
+        self._digests: dict[str, str] = {}
+
+    def item(self, request: str | ImageRequest) -> Item:
+        """Return the item of a request.
+
+        Raises:
+            InvalidRequest: It cannot be right, or has the id of another one.
+        """
+        asked = ImageRequest(request) if isinstance(request, str) else request
+        prepared = prepare(asked, self._service)
+        plain = attrs.asdict(ImageRequest(asked.prompt), recurse=False)
+        fields = attrs.asdict(asked, recurse=False)
+        given = {name: fields[name] for name in plain if name == "prompt" or fields[name] != plain[name]}
+        given.pop("id", None)
+        digest = digest_of(asked, given)
+        given.pop("extra", None)  # what no column of a table can hold
+        item_id = asked.id
+        if item_id is None:
+            self._repeats[digest] += 1
+            item_id = digest[:16] if self._repeats[digest] == 1 else f"{digest[:16]}_{self._repeats[digest]}"
+        if self._digests.setdefault(item_id, digest) != digest:
+            raise InvalidRequest(f"The id {shown(item_id)} came with two different requests: give each its own.")
+        seed = derived_seed(self._record.seed, item_id) if prepared.seed is None else prepared.seed
+        return Item(
+            item_id,
+            attrs.evolve(prepared, id=item_id, seed=seed),
+            self._service.credits_per_image,
+            run=self._record.run,
+            given=digest,
+            detail={"line": None, "variation": 1, "input": {}, "given": given},
+        )
+
+
+class _Pending:
+    """A run's unfinished items, a page at a time: first those that are paid, then those still to be sent."""
+
+    def __init__(self, journal: Journal, run: str, planned_after: int) -> None:
+        self._journal = journal
+        self._run = run
+        self._passes: deque[tuple[Collection[State], int]] = deque([(PAID, 0), ({State.PLANNED}, planned_after)])
+        self._page: deque[Item] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        while not self._page:
+            if not self._passes:
+                raise StopAsyncIteration
+            states, after = self._passes[0]
+            read = partial(JournalFile.items, run=self._run, states=states, after=after)
+            self._page.extend(await self._journal.call(read))
+            if self._page:
+                self._passes[0] = states, self._page[-1].number
+            else:
+                self._passes.popleft()
+        return self._page.popleft()
+
+
+async def _chunks(requests: Requests) -> AsyncIterator[list[str | ImageRequest]]:
+    chunk: list[str | ImageRequest] = []
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            chunk.append(request)
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+    else:
+        for request in requests:
+            chunk.append(request)
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
