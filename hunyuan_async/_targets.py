@@ -13,6 +13,24 @@ from hunyuan_async._core.lifecycle import Item
 from hunyuan_async._core.names import safe_name
 from hunyuan_async.models import ImageRequest
 
+PER_FOLDER = 1000
+
+
+def image_path(item: Item, name: str | None = None, *, telling: bool = True) -> str:
+    """Return where the images of *item* go below its run's directory, without the extension.
+
+    Args:
+        item: Its place in the run gives the folder; an attempt beyond the first gets a name of its own.
+        name: What the file is called, if not after the item's id.
+        telling: Whether that name alone tells items apart.
+    """
+    wanted = name or item.id
+    if item.attempt == 1:
+        name = safe_name(wanted, item.id, telling=telling)
+    else:
+        name = safe_name(f"{wanted}-attempt{item.attempt}", f"{item.id}\0{item.attempt}", telling=False)
+    return f"images/{int(str(item.detail['index'])) // PER_FOLDER:04}/{name}"
+
 
 @attrs.frozen
 class Target:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
@@ -15,46 +13,26 @@ import attrs
 
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.lifecycle import PAID, Item, State
-from hunyuan_async._core.names import safe_name
-from hunyuan_async._core.requests import digest_of, prepare
-from hunyuan_async._core.seeds import derived_seed
 from hunyuan_async._core.text import shown
+from hunyuan_async._intake import Intake
 from hunyuan_async._journal.disk import place_journal
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.planning import Changed
 from hunyuan_async._journal.reader import RunRecord
 from hunyuan_async._journal.recorder import Journal
-from hunyuan_async._journal.resuming import OnUnknown, Resolution, check_files, resolve, settle
-from hunyuan_async._targets import Target
+from hunyuan_async._journal.resuming import OnUnknown, Resolution, check_files, pin, resolve, settle
+from hunyuan_async._targets import Target, image_path
 from hunyuan_async._uncancelled import see_through
 from hunyuan_async.client import Client
 from hunyuan_async.errors import AuthError, HunyuanError, InvalidRequest
 from hunyuan_async.models import ImageRequest, Outcome
-from hunyuan_async.settings import Service
 from hunyuan_async.streams import OutcomeStream, Requests
 
 if TYPE_CHECKING:
     from hunyuan_async._engine import Engine
     from hunyuan_async.events import Statistics
 
-PER_FOLDER = 1000
 CHUNK = 1000  # requests planned in one commit
-
-
-def image_path(item: Item, name: str | None = None, *, telling: bool = True) -> str:
-    """Return where the images of *item* go below its run's directory, without the extension.
-
-    Args:
-        item: Its place in the run gives the folder; an attempt beyond the first gets a name of its own.
-        name: What the file is called, if not after the item's id.
-        telling: Whether that name alone tells items apart.
-    """
-    wanted = name or item.id
-    if item.attempt == 1:
-        name = safe_name(wanted, item.id, telling=telling)
-    else:
-        name = safe_name(f"{wanted}-attempt{item.attempt}", f"{item.id}\0{item.attempt}", telling=False)
-    return f"images/{int(str(item.detail['index'])) // PER_FOLDER:04}/{name}"
 
 
 @attrs.frozen
@@ -66,29 +44,6 @@ class _Opened:
     record: RunRecord
     budget: Budget
     spent: int
-
-
-def pin(
-    record: RunRecord, directory: Path, base_url: str, key: str, base_url_changed: bool, key_changed: bool
-) -> RunRecord:
-    """Return the *record* of the run in *directory* as one of a service and a key.
-
-    Raises:
-        InvalidRequest: It was begun with others, and they are not said to have changed.
-    """
-    fingerprint = hmac.new(record.salt, key.encode(), hashlib.sha256).hexdigest()
-    if record.base_url not in ("", base_url) and not base_url_changed:
-        raise InvalidRequest(
-            f"{directory} was begun at {record.base_url}, and this client talks to {base_url}: what is paid there "
-            "cannot be fetched here. Use that address or another directory; if the same service has moved, pass "
-            "base_url_changed=True."
-        )
-    if record.key_fingerprint not in ("", fingerprint) and not key_changed:
-        raise InvalidRequest(
-            f"{directory} was begun with another API key. If it was replaced by this one for the same account, say so "
-            "with key_changed=True (--key-changed); else use that key, or another directory."
-        )
-    return attrs.evolve(record, base_url=base_url, key_fingerprint=fingerprint)
 
 
 @attrs.define(eq=False, slots=False)
@@ -145,7 +100,7 @@ class Run:
             JournalError: It could not be stored.
         """
         opened, added = self._opened(), 0
-        intake = _Intake(opened.record, self.client.service)
+        intake = Intake(opened.record, self.client.service)
         async for chunk in _chunks(requests):
             items = [intake.item(request) for request in chunk]
             added += await opened.journal.call(partial(self._plan, items=items, changed=changed))
@@ -329,46 +284,6 @@ class Run:
             await opened.engine.leave(opened.record.run)
         finally:
             await opened.journal.aclose()
-
-
-class _Intake:
-    """Turns the requests of one call into items, and tells repeats from contradictions."""
-
-    def __init__(self, record: RunRecord, service: Service) -> None:
-        self._record = record
-        self._service = service
-        self._repeats = Counter[str]()
-        self._digests: dict[str, str] = {}
-
-    def item(self, request: str | ImageRequest) -> Item:
-        """Return the item of a request.
-
-        Raises:
-            InvalidRequest: It cannot be right, or has the id of another one.
-        """
-        asked = ImageRequest(request) if isinstance(request, str) else request
-        prepared = prepare(asked, self._service)
-        plain = attrs.asdict(ImageRequest(asked.prompt), recurse=False)
-        fields = attrs.asdict(asked, recurse=False)
-        given = {name: fields[name] for name in plain if name == "prompt" or fields[name] != plain[name]}
-        given.pop("id", None)
-        digest = digest_of(asked, given)
-        given.pop("extra", None)  # what no column of a table can hold
-        item_id = asked.id
-        if item_id is None:
-            self._repeats[digest] += 1
-            item_id = digest[:16] if self._repeats[digest] == 1 else f"{digest[:16]}_{self._repeats[digest]}"
-        if self._digests.setdefault(item_id, digest) != digest:
-            raise InvalidRequest(f"The id {shown(item_id)} came with two different requests: give each its own.")
-        seed = derived_seed(self._record.seed, item_id) if prepared.seed is None else prepared.seed
-        return Item(
-            item_id,
-            attrs.evolve(prepared, id=item_id, seed=seed),
-            self._service.credits_per_image,
-            run=self._record.run,
-            given=digest,
-            detail={"line": None, "variation": 1, "input": {}, "given": given},
-        )
 
 
 class _Pending:

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import itertools
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
-from hunyuan_async._core.lifecycle import FAILED, Item, State, Step
+import attrs
+
+from hunyuan_async._core.lifecycle import Item, State, Step
 from hunyuan_async._core.text import shown
 from hunyuan_async._core.wire import as_task_id
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.planning import Planning
-from hunyuan_async._journal.reader import PAGE
-from hunyuan_async.errors import DownloadFailed, InvalidRequest, Refused, TaskLost
+from hunyuan_async._journal.reader import PAGE, RunRecord
+from hunyuan_async.errors import InvalidRequest, Refused
 
 Resolution = Literal["accepted", "not_charged", "resubmit", "abandon"]
 SavedFile = dict[str, object]  # as the journal holds it
 OnUnknown = Literal["hold", "resubmit", "fail"]
+
+
+def pin(
+    record: RunRecord, directory: Path, base_url: str, key: str, base_url_changed: bool, key_changed: bool
+) -> RunRecord:
+    """Return the *record* of the run in *directory* as one of a service and a key.
+
+    Raises:
+        InvalidRequest: It was begun with others, and they are not said to have changed.
+    """
+    fingerprint = hmac.new(record.salt, key.encode(), hashlib.sha256).hexdigest()
+    if record.base_url not in ("", base_url) and not base_url_changed:
+        raise InvalidRequest(
+            f"{directory} was begun at {record.base_url}, and this client talks to {base_url}: what is paid there "
+            "cannot be fetched here. Use that address or another directory; if the same service has moved, pass "
+            "base_url_changed=True."
+        )
+    if record.key_fingerprint not in ("", fingerprint) and not key_changed:
+        raise InvalidRequest(
+            f"{directory} was begun with another API key. If it was replaced by this one for the same account, say so "
+            "with key_changed=True (--key-changed); else use that key, or another directory."
+        )
+    return attrs.evolve(record, base_url=base_url, key_fingerprint=fingerprint)
 
 
 def check_files(file: JournalFile, run: str, *, verify: bool) -> int:
@@ -83,25 +109,6 @@ def _set_aside(path: Path) -> None:
             return
 
 
-def retry(file: JournalFile, planning: Planning, wanted: Callable[[Item], bool]) -> None:
-    """Plan another attempt of the items whose latest one failed, as far as they are *wanted*."""
-    for item in file.latest(planning.run):
-        if item.state in FAILED and wanted(item):
-            planning.add(item.next_attempt())
-
-
-def replace_emulated(file: JournalFile, planning: Planning) -> None:
-    """Plan another attempt of the items whose tasks were at an emulator that has ended: it takes them along."""
-    for item in file.each(planning.run, State.SUBMITTED):
-        item.error = TaskLost("The emulator that worked on it has ended.", task_id=item.task_id)
-        planning.take(item, Step.LOSE_TASK)
-        planning.add(item.next_attempt())
-    for item in file.each(planning.run, State.COMPLETED):
-        item.error = DownloadFailed("The emulator that made it has ended.", kind="expired", task_id=item.task_id)
-        planning.take(item, Step.EXPIRE)
-        planning.add(item.next_attempt())
-
-
 def resolve(
     file: JournalFile, planning: Planning, ids: Collection[str], resolution: Resolution, task_id: str | None = None
 ) -> list[Item]:
@@ -155,5 +162,5 @@ def _check_task(file: JournalFile, task_id: str | None, resolution: Resolution, 
     if len(ids) != 1:
         raise InvalidRequest("A task's id belongs to one item: resolve them one by one.")
     owner = file.find(task_id)
-    if owner and owner.id not in ids:
+    if owner and (owner.id not in ids or owner.state is not State.UNKNOWN):
         raise InvalidRequest(f"Task {task_id} is that of item {shown(owner.id)} already.")

@@ -14,7 +14,7 @@ import click
 from hunyuan_async._core.lifecycle import PAID, Item
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.planning import Planning
-from hunyuan_async._journal.resuming import replace_emulated, retry, settle
+from hunyuan_async._journal.resuming import pin, settle
 from hunyuan_async.cli.batch_options import Conduct, Resumption
 from hunyuan_async.cli.batch_run import BatchRun
 from hunyuan_async.cli.connection import open_client, required_key
@@ -26,12 +26,13 @@ from hunyuan_async.cli.progress import Progress
 from hunyuan_async.cli.report import PER_PAGE, build_report
 from hunyuan_async.cli.result_lines import STATUS, Status
 from hunyuan_async.cli.results import write_results
+from hunyuan_async.cli.retrying import replace_emulated, retry
 from hunyuan_async.cli.run_settings import RunSettings
 from hunyuan_async.cli.summary import Totals, summary, unrecorded
 from hunyuan_async.cli.terminal import run, say
 from hunyuan_async.cli.views import open_view
 from hunyuan_async.errors import HunyuanError, InvalidRequest, JournalError
-from hunyuan_async.run import Run, pin
+from hunyuan_async.run import Run
 from hunyuan_async.settings import API_IN_ONE, Timeouts
 
 ASK_ABOVE = 100  # images

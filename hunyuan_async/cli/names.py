@@ -9,9 +9,9 @@ import attrs
 from hunyuan_async._core.lifecycle import Item
 from hunyuan_async._core.names import slug
 from hunyuan_async._core.text import shown
+from hunyuan_async._targets import image_path
 from hunyuan_async.cli.templates import Template, check_names, parse_template
 from hunyuan_async.errors import InvalidRequest
-from hunyuan_async.run import image_path
 
 _NAMES = ("id", "index", "slug", "seed", "variation")
 

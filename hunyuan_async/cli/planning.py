@@ -81,7 +81,6 @@ def plan_input(
     *,
     limit: int | None = None,
     sample: int | None = None,
-    keep_rest: bool = False,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> InputPlan:
     """Plan the images that an input asks for, in one pass over it.
@@ -93,7 +92,6 @@ def plan_input(
         record: The run.
         limit: Only so many images, from the start; the rest of the input is not read.
         sample: Only so many images, drawn by the run's seed, so that they are the same each time.
-        keep_rest: Whether to make what was planned before and is not among these.
         on_rows: Told how many rows were read, from time to time.
 
     Raises:
@@ -109,7 +107,7 @@ def plan_input(
             planning.add(item, options.changed)
             if item.state is State.PLANNED and line != (line := _place(item)[0]):
                 count += 1
-    return InputPlan(planning, count, tuple(bad), 0 if keep_rest else planning.skip_rest())
+    return InputPlan(planning, count, tuple(bad), planning.skip_rest())
 
 
 def _told(rows: Iterable[Row | BadLine], on_rows: Callable[[int], None]) -> Iterator[Row | BadLine]:

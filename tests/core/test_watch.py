@@ -115,10 +115,12 @@ def test_images_without_a_status_word_are_a_finished_task() -> None:
 
 
 def test_a_finished_task_without_an_image_gets_five_more_looks() -> None:
-    """They spread over two minutes, and running answers in between do not start them anew."""
-    verdict, looks, at = follow(watching(), LINKLESS)
+    """They spread over two minutes, and running answers in between do not start them anew; the last body is kept."""
+    watch = watching()
+    verdict, looks, at = follow(watch, LINKLESS)
 
     assert isinstance(verdict, TaskFailed)
+    assert watch.finished == TaskStatus(TASK_ID, TaskState.COMPLETED, raw=LINKLESS.body)
     assert (verdict.charged, verdict.retry, verdict.task_id) == ("yes", "no", TASK_ID)
     assert (looks, at) == (6, 124.0)
     verdict, looks, _ = follow(watching(), *[LINKLESS, RUNNING] * 5, LINKLESS)
