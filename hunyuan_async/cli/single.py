@@ -20,7 +20,6 @@ from hunyuan_async.cli.directories import log_folder
 from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.option_groups import option_group
 from hunyuan_async.cli.progress import Progress, View
-from hunyuan_async.cli.result_lines import end_status
 from hunyuan_async.cli.terminal import can_draw, say
 from hunyuan_async.cli.views import Troubles, shown
 from hunyuan_async.client import Client
@@ -135,9 +134,8 @@ async def make_image(connection: Connection, request: ImageRequest, destination:
             paid.append(error.task_id)
         elif isinstance(error, JournalError) and not paid and error.charged == "no":
             say("Nothing was sent. To go on without a record, add --no-log.")
-        lost = isinstance(error, HunyuanError) and end_status(error) != "submitted"
-        lost = lost and not isinstance(error, JournalError)  # what could not be noted can be fetched
-        if paid and not lost and not connection.emulator:
+        is_lost = isinstance(error, HunyuanError) and error.charged != "yes"
+        if paid and not is_lost and not connection.emulator:
             say(f"It is paid. Fetch it with: {_fetch_command(paid[0], connection, destination)}")
         raise
     return Exit.DONE
