@@ -65,12 +65,22 @@ class Order:
                 or account's, or the answer is no.
         """
         self._plan_again(file, planning, from_input=rows is not None)
-        connection, bounds = self.settings.connection, self.settings.bounds
+        images = self._show(file, planning.run, rows)
+        if self.conduct.dry_run:
+            return False
+        self._check_account(file, planning.run)
+        is_asked = images > ASK_ABOVE and not self.conduct.yes and sys.stdin.isatty() and sys.stderr.isatty()
+        if is_asked and not click.confirm("Go on?", err=True):
+            raise InvalidRequest("nothing was sent")
+        return True
+
+    def _show(self, file: JournalFile, run: str, rows: int | None) -> int:
+        """Show what will be made, fetched and spent; return how many images are to be made."""
+        limits = self.settings.connection.limits(self.settings.bounds.rate, self.settings.bounds.in_flight)
         folder = next(folder for folder in (self.out_dir, *self.out_dir.absolute().parents) if folder.exists())
-        limits = connection.limits(bounds.rate, bounds.in_flight)
         plan = make_plan(
             file,
-            planning.run,
+            run,
             API_IN_ONE,
             rows=rows,
             rate=limits.rate,
@@ -80,22 +90,22 @@ class Order:
         )
         for line in plan.lines():
             say(line)
-        states = file.totals(planning.run)
+        states = file.totals(run)
         if to_fetch := sum(states.get(state, 0) for state in PAID):
             say(f"{to_fetch:,} more are paid and are fetched for nothing")
-        spent, at_risk = file.credits(planning.run)
-        if bounds.budget is not None and bounds.budget < spent + at_risk + plan.credits:
-            covered = max(0, bounds.budget - spent - at_risk) // API_IN_ONE.credits_per_image
-            say(f"The limit of {bounds.budget:,} credits covers {covered:,} of them")
-        if self.conduct.dry_run:
-            return False
+        budget, used = self.settings.bounds.budget, sum(file.credits(run))
+        if budget is not None and budget < used + plan.credits:
+            covered = max(0, budget - used) // API_IN_ONE.credits_per_image
+            say(f"The limit of {budget:,} credits covers {covered:,} of them")
+        return plan.images
+
+    def _check_account(self, file: JournalFile, run: str) -> None:
+        """Check key and address before anything of what this command wants is kept."""
+        connection, record = self.settings.connection, file.run(run)
         connection.check()
-        record = file.run(planning.run)
-        if record and not connection.emulator:  # before anything of what this command wants is kept
+        if record and not connection.emulator:
             key = required_key().key
             pin(record, self.out_dir, connection.address, key, False, self.resumption.key_changed)
-        self._ask(plan.images)
-        return True
 
     def _plan_again(self, file: JournalFile, planning: Planning, *, from_input: bool) -> None:
         wanted = self.resumption
@@ -108,12 +118,6 @@ class Order:
     def _is_retried(self, item: Item) -> bool:
         wanted, error = self.resumption, item.error
         return bool(error and (error.kind in wanted.retry or (wanted.retry_failed and error.retry == "same")))
-
-    def _ask(self, images: int) -> None:
-        if images <= ASK_ABOVE or self.conduct.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return
-        if not click.confirm("Go on?", err=True):
-            raise InvalidRequest("nothing was sent")
 
     def carry_out(self) -> int:
         """Make what is planned, write results and report, and say how it ended; return the exit code."""
