@@ -28,7 +28,8 @@ from hunyuan_async.cli.result_lines import STATUS, Status
 from hunyuan_async.cli.results import write_results
 from hunyuan_async.cli.retrying import replace_emulated, retry
 from hunyuan_async.cli.run_settings import RunSettings
-from hunyuan_async.cli.summary import Totals, summary, unrecorded
+from hunyuan_async.cli.status import look
+from hunyuan_async.cli.summary import summary, unrecorded
 from hunyuan_async.cli.terminal import run, say
 from hunyuan_async.cli.views import open_view
 from hunyuan_async.errors import HunyuanError, InvalidRequest, JournalError
@@ -129,10 +130,10 @@ class Order:
         try:
             report = self._write_views(batch_run)
             with open_run(self.out_dir) as (reader, record):
-                totals = Totals(Counter(reader.totals(record.run)), *reader.credits(record.run))
+                standing = look(reader, record.run)
                 batch_run.unrecorded = [task_id for task_id in batch_run.unrecorded if not reader.find(task_id)]
-            lines = summary(batch_run, totals, self.out_dir, report=report, collectable=not connection.emulator)
-            code = totals.exit_code()
+            lines = summary(batch_run, standing, self.out_dir, report=report, collectable=not connection.emulator)
+            code = standing.exit_code()
         except (InvalidRequest, JournalError) as error:  # the journal was taken away, or cannot be read
             batch_run.failed(error)
             lines = [batch_run.reason, *unrecorded(batch_run)]

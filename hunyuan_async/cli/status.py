@@ -12,8 +12,9 @@ from hunyuan_async._core.lifecycle import AT_RISK, FAILED, PAID, SPENT, State
 from hunyuan_async._core.text import printable
 from hunyuan_async._journal.lock import holder
 from hunyuan_async._journal.reader import JournalReader
+from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.plan import duration_text
-from hunyuan_async.cli.result_lines import failure_reason
+from hunyuan_async.cli.result_lines import STATUS, Status, failure_reason
 from hunyuan_async.settings import API_IN_ONE
 
 RECENT = timedelta(minutes=10)  # that the speed is taken from
@@ -62,6 +63,16 @@ class RunStatus:
     def to_go(self) -> int:
         """Images that are neither on disk nor given up."""
         return sum(self.items.get(state, 0) for state in UNFINISHED)
+
+    def count(self, status: Status) -> int:
+        """Count the images of a status."""
+        return sum(count for state, count in self.items.items() if STATUS[state] == status)
+
+    def exit_code(self) -> Exit:
+        """Return what the shell is told of a run that was not stopped."""
+        if self.count("unknown"):
+            return Exit.SOME_UNKNOWN
+        return Exit.SOME_FAILED if self.count("failed") or self.count("submitted") else Exit.DONE
 
     @property
     def seconds_left(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hunyuan_async._core.lifecycle import State
 from hunyuan_async.cli.batch_run import BatchRun, Stop
 from hunyuan_async.cli.failures import FailureGuard
 from hunyuan_async.cli.progress import Progress, View
-from hunyuan_async.cli.summary import Totals, summary
+from hunyuan_async.cli.status import RunStatus
+from hunyuan_async.cli.summary import summary
 
 
 def run(stop: Stop | None = None) -> BatchRun:
@@ -19,10 +21,15 @@ def run(stop: Stop | None = None) -> BatchRun:
     return BatchRun(FailureGuard(), Progress("koi", 60), View(), stop)
 
 
+def standing(items: Mapping[State, int]) -> RunStatus:
+    """A directory in which nobody works any more."""
+    return RunStatus(None, items, 1250, 0, 25, None, Counter())
+
+
 def test_a_run_that_ended_well_says_so() -> None:
     """What it made and cost, and where to look."""
-    totals = Totals(Counter({State.DOWNLOADED: 60, State.SKIPPED: 3}), 1250, 25)
-    assert summary(run(), totals, Path("out"), report="out/report.html") == [
+    ended_well = standing({State.DOWNLOADED: 60, State.SKIPPED: 3})
+    assert summary(run(), ended_well, Path("out"), report="out/report.html") == [
         "Finished.",
         "done 60   failed 0   unknown 0   to go 0",
         "1,250 credits spent, 25 at risk: about $2.55",
@@ -45,8 +52,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         State.UNKNOWN: 1,
         State.DOWNLOADED: 40,
     }
-    totals = Totals(Counter(states), 1250, 25)
-    lines = summary(ended, totals, Path("my out"), report="my out/report.html")
+    lines = summary(ended, standing(states), Path("my out"), report="my out/report.html")
     assert lines == [
         "Stopped: the service said \\u001b[2J",
         "done 40   failed 3   unknown 1   to collect 7   to go 9",
@@ -59,7 +65,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         "Go on:   hunyuan resume 'my out'",
         "Report:  my out/report.html",
     ]
-    without = summary(ended, totals, Path("my out"), report="my out/report.html", collectable=False)
+    without = summary(ended, standing(states), Path("my out"), report="my out/report.html", collectable=False)
     assert without == [line for line in lines if not line.startswith("Paid")]
 
 
@@ -74,4 +80,4 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
 )
 def test_the_worst_end_of_an_item_is_told_to_the_shell(states: dict[State, int], code: int) -> None:
     """First what nobody knows, then what failed or did not come."""
-    assert Totals(Counter(states), 0, 0).exit_code() == code
+    assert standing(states).exit_code() == code
