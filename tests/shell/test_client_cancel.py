@@ -180,9 +180,11 @@ def test_a_client_closes_whole_whenever_it_is_cancelled(cancel: Cancel, tmp_path
     assert_at_every_step(life, tmp_path)
 
 
-def assert_at_every_step(life: Callable[[SteppingLoop, Path], Coroutine[None, None, bool]], place: Path) -> None:
-    """Live *life* again and again, cancelled one step later each time, until it comes to its end; check its files."""
-    for step in itertools.count(1):
+def assert_at_every_step(
+    life: Callable[[SteppingLoop, Path], Coroutine[None, None, bool]], place: Path, stride: int = 1
+) -> None:
+    """Live *life* again and again, cancelled *stride* later each time, until it comes to its end; check its files."""
+    for step in itertools.count(1, stride):
         folder = place / str(step)
         folder.mkdir()
         loop = SteppingLoop(step)
@@ -194,9 +196,10 @@ def assert_at_every_step(life: Callable[[SteppingLoop, Path], Coroutine[None, No
     assert step > 10, "the scenario must have been cancelled somewhere"
 
 
+@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.long), 5], ids=["every-step", "every-fifth-step"])
 @pytest.mark.parametrize(("cancel", "wanted"), [(natively, 3), (by_scope, 1)], ids=["to-the-end", "left-early"])
 def test_a_durable_run_cancelled_at_any_step_leaves_a_true_journal(
-    cancel: Cancel, wanted: int, tmp_path: Path, png: bytes
+    cancel: Cancel, wanted: int, stride: int, tmp_path: Path, png: bytes
 ) -> None:
     """Opening, planning, reading, leaving: what was sent is written down, and another process sends just the rest."""
 
@@ -227,7 +230,7 @@ def test_a_durable_run_cancelled_at_any_step_leaves_a_true_journal(
         assert len(transport.issued) + len(rest.submits) == 3
         return ended
 
-    assert_at_every_step(life, tmp_path)
+    assert_at_every_step(life, tmp_path, stride)
 
 
 async def test_a_run_let_go_at_any_instant_leaves_a_true_record(bench: Callable[..., Bench], png: bytes) -> None:
