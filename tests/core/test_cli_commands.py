@@ -95,6 +95,15 @@ def test_without_a_key_all_its_places_are_named(place: Path, arguments: list[str
     assert os.listdir(place) == ["koi.txt"]
 
 
+def test_a_directory_that_cannot_be_made_is_told_as_it_is(place: Path) -> None:
+    """The first trouble is told, not one that comes of tidying up after it."""
+    (place / "koi.txt").write_text("a koi\n")
+    (place / "out").symlink_to("nowhere")
+    refused = run("batch", "koi.txt", "--out", "out", "--emulator")
+    assert refused.exit_code == 5
+    assert "File exists" in refused.stderr
+
+
 def test_a_dry_run_needs_no_key_and_makes_nothing(place: Path) -> None:
     """It shows the plan: rows and images, prompts, cost, time and disk."""
     (place / "shop.csv").write_text('sku;title\n1;"a\nkoi"\n2;b\n2;b\n')

@@ -110,7 +110,7 @@ def _open(out: Path, journal: Path | None) -> Iterator[JournalFile]:
         link = out / JOURNAL
         if link.is_symlink() and not link.exists():
             link.unlink()
-        if is_new and not any(out.iterdir()):
+        if is_new and out.exists() and not any(out.iterdir()):
             out.rmdir()
 
 

@@ -1,0 +1,105 @@
+"""Whose submit goes next."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hunyuan_async._core.turns import IN_A_ROW, Turns
+
+
+@attrs.define(eq=False)
+class Place:
+    """A place in the queue, as the dispatcher's tickets are."""
+
+    name: str
+    tenant: str = ""
+    interactive: bool = False
+    withdrawn: bool = False
+
+
+def queued(*names: str) -> Turns[Place]:
+    """A queue of such places: the first letter is the tenant, a capital is interactive."""
+    turns: Turns[Place] = Turns()
+    for name in names:
+        turns.add(place(name))
+    return turns
+
+
+def place(name: str) -> Place:
+    """The place of this name."""
+    return Place(name, name[0].lower(), name[0].isupper())
+
+
+def order(turns: Turns[Place]) -> list[str]:
+    """The names in the order in which they go."""
+    names = []
+    while head := turns.head():
+        assert turns.pop() is head
+        names.append(head.name)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("waiting", "go"),
+    [
+        ("a1 a2 a3", "a1 a2 a3"),
+        ("a1 a2 a3 b1 c1 b2", "a1 b1 c1 a2 b2 a3"),
+        ("a1 a2 B1 A1", "B1 A1 a1 a2"),
+        ("a1 a2 A1 A2 A3 A4 A5 A6", "A1 A2 A3 A4 a1 A5 A6 a2"),
+    ],
+)
+def test_tenants_take_turns(waiting: str, go: str) -> None:
+    """One after the other, whoever has more; what a person waits for goes first, but not for ever."""
+    assert order(queued(*waiting.split())) == go.split()
+
+
+def test_one_that_was_refused_goes_first_again() -> None:
+    """It has waited longest, whoever's turn it would be."""
+    turns = queued("a1", "a2", "b1")
+    first = turns.pop()
+    turns.add(first, again=True)
+
+    assert order(turns) == ["a1", "b1", "a2"]
+
+
+def test_a_withdrawn_one_is_passed_over() -> None:
+    """Nor does it cost its tenant the turn."""
+    turns = queued("a1", "b1")
+    second = place("a2")
+    turns.add(second)
+    turns.pop()
+    second.withdrawn = True
+
+    assert (len(turns), turns.depth) == (1, 2)
+    assert order(turns) == ["b1"]
+    assert (len(turns), turns.depth) == (0, 0)
+
+
+steps = st.lists(st.one_of(st.sampled_from("abcABC"), st.none()), max_size=80)
+
+
+@given(steps)
+def test_nobody_starves(steps: list[str | None]) -> None:
+    """How long one waits is bounded by who stands before it, whatever comes later."""
+    turns: Turns[Place] = Turns()
+    served = 0
+    latest: dict[Place, int] = {}
+    waiting: list[Place] = []
+    for number, name in enumerate([*steps, *[None] * len(steps)]):
+        if name is not None:
+            new = place(f"{name}{number}")
+            before = sum((one.tenant, one.interactive) == (new.tenant, new.interactive) for one in waiting)
+            lanes = 2 if new.interactive else IN_A_ROW + 1
+            latest[new] = served + (before + 1) * 3 * lanes
+            waiting.append(new)
+            turns.add(new)
+        elif turns.head():
+            served += 1
+            gone = turns.pop()
+            waiting.remove(gone)
+            assert served <= latest[gone]
+        assert all(served <= latest[one] for one in waiting)
+    assert not waiting
