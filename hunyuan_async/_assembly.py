@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import Dispatch
+from hunyuan_async._core.latency import LatencyModel
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
 from hunyuan_async._core.slots import Slots
@@ -39,7 +40,7 @@ def assemble(client: Client) -> Engine:
     recorder = MemoryRecorder() if client.journal is None else Journal(Path(client.journal))
     dispatch = Dispatch(
         Pacer(limits.rate or service.start_rate, limits.rate or MAX_RATE, limits.burst),
-        PollSchedule(client.polling),
+        PollSchedule(client.polling, LatencyModel()),
         Slots(limits.in_flight or service.start_in_flight, limits.in_flight or service.max_in_flight),
         limits.unsaved,
     )

@@ -172,7 +172,7 @@ class Sender:
     async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted) -> None:
         item.task_id = verdict.task_id
         item.submitted_at, self._denied = utc_now(), False
-        self._dispatcher.dispatch.accepted(ticket)
+        self._dispatcher.dispatch.accepted(ticket, self._loop.time())
         self._accepted_at = self._loop.time()
         try:
             await self._books.take(item, Step.ACCEPT)

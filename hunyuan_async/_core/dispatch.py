@@ -1,13 +1,14 @@
 """What to do next: let this submit go, look at that task, or wait.
 
-Every permit comes from here, so that polls and submits share one rate, one pause and one bound. Waiting submits stand
-in a queue and only its head is looked at: a changed rate, a pause or a cancelled waiter costs nothing.
+Every permit comes from here, so that polls and submits share one rate, one pause and one bound, and so that each
+request that may leave goes to what is worth most: a look that will most likely find its task finished, else a submit,
+else a look that is worth its price. Only the submit whose turn it is is looked at: a changed rate, a pause or a
+cancelled waiter costs nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import attrs
 
@@ -17,6 +18,7 @@ from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
 from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
+from hunyuan_async._core.turns import Turns
 from hunyuan_async.errors import NotSent
 
 MAX_POLLS_OUT = 64  # requests; more would only wait in the connection pool
@@ -29,12 +31,16 @@ class Ticket:
     Attributes:
         credits: To reserve before it may go.
         budget: Where to reserve them.
+        tenant: Who takes turns with others.
+        interactive: Whether a person waits for it.
         withdrawn: Whether nobody waits for it any more.
         sent_at: When it was let go.
     """
 
     credits: int
     budget: Budget
+    tenant: str = ""
+    interactive: bool = False
     withdrawn: bool = False
     sent_at: float = -math.inf
 
@@ -93,41 +99,44 @@ class Dispatch:
     breaker: Breaker = attrs.field(factory=Breaker)
     saving: int = 0
     polls_out: int = 0
-    _queue: deque[Ticket] = attrs.field(factory=deque)
+    # Whether a submit was refused and no look since tells if that was the request rate or the number of tasks.
+    _in_doubt: bool = False
+    _queue: Turns[Ticket] = attrs.field(factory=Turns)
 
     def ask(self, ticket: Ticket, *, again: bool = False) -> None:
         """Put a submit into the queue; one that was refused for now goes first *again*."""
-        if again:
-            self._queue.appendleft(ticket)
-        else:
-            self._queue.append(ticket)
+        self._queue.add(ticket, again=again)
 
     @property
     def waiting(self) -> int:
         """How many submits wait for their turn."""
-        return sum(not ticket.withdrawn for ticket in self._queue)
+        return len(self._queue)
 
     def next(self, now: float) -> Decision:
-        """Decide, and take what the decision needs. Due looks go first: they free slots."""
-        ticket = self._head()
+        """Decide, and take what the decision needs."""
+        ticket = self._queue.head()
         if ticket and (exceeded := ticket.budget.exceeded_by(ticket.credits)):
-            self._queue.popleft()
+            self._queue.pop()
             return OverBudget(ticket, exceeded)
+        self.schedule.weigh(self._queue.depth, self.pacer.rate, sure=self.pacer.sure(now))
         due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
         obstacle = self._obstacle(ticket, now) if ticket else None
+        may_submit = ticket is not None and not obstacle
         ready_at = self.pacer.ready_at(now)
-        if due_at > now and (ticket is None or obstacle):
+        if due_at > now and not may_submit:
             rests_until = self.breaker.ready_at()
             wake_at = min(due_at, rests_until) if ticket and rests_until > now else due_at
             return Wait(max(wake_at, ready_at), obstacle)
         if ready_at > now:
             return Wait(ready_at, obstacle or self._pacing(now))
         self.pacer.take(now)
-        if due_at <= now:
+        if due_at <= now and (not may_submit or self._in_doubt or self.schedule.beats_submit(now)):
             self.polls_out += 1
             return Look(self.schedule.take(now))
-        assert ticket is not None
-        self._queue.popleft()
+        return self._send(now)
+
+    def _send(self, now: float) -> Send:
+        ticket = self._queue.pop()
         self.slots.take()
         self.breaker.sent()
         ticket.budget.reserve(ticket.credits)
@@ -145,12 +154,12 @@ class Dispatch:
         self.give_back(ticket)
         self.breaker.answered()
 
-    def accepted(self, ticket: Ticket) -> None:
+    def accepted(self, ticket: Ticket, now: float) -> None:
         """Note that the service took the task: its slot stays taken, its credits are spent."""
         ticket.budget.spend(ticket.credits)
         self.slots.accepted()
         self.breaker.answered()
-        self.pacer.answered()
+        self.pacer.answered(now, ticket.sent_at)
 
     def unanswered(self, ticket: Ticket, now: float) -> float | None:
         """Note that nobody knows whether the service took the task; return the seconds that submits rest, if any."""
@@ -166,8 +175,10 @@ class Dispatch:
         else:
             self.refused(ticket)
         if blame_slots:
+            self.pacer.forgive(now)
             return None
         if verdict.limited:
+            self._in_doubt = True
             return self.pacer.limited(now, ticket.sent_at, verdict.after, jitter)
         return self.pacer.pause(now, ticket.sent_at, verdict.error.message, verdict.after, jitter)
 
@@ -179,18 +190,14 @@ class Dispatch:
         *status* is None if there was no answer; *after* is how many seconds it asked us to wait.
         """
         self.polls_out -= 1
+        self._in_doubt = False
         if status == 429:
             self.slots.poll_limited()
             return self.pacer.limited(now, sent_at, after, jitter)
         if status is not None and status < 500:
-            self.pacer.answered()
+            self.pacer.answered(now, sent_at)
             self.slots.poll_answered()
         return None
-
-    def _head(self) -> Ticket | None:
-        while self._queue and self._queue[0].withdrawn:
-            self._queue.popleft()
-        return self._queue[0] if self._queue else None
 
     def _obstacle(self, ticket: Ticket, now: float) -> str | None:
         if self.breaker.ready_at() > now:

@@ -1,9 +1,14 @@
-"""When is a look at a task worth it?
+"""When is a look at a task worth it, and when is it worth more than a submit?
 
-A task is looked at first when most tasks are done, then at growing gaps. How long that takes is learned: every first
-look moves the estimate up a little if it came too early and down a quarter as much if it did not, which settles where
-four first looks in five find the task finished. Until the first task has finished, two scouts are watched closely and
-the others wait for a documented guess.
+Looking costs a request, not looking costs time: the seconds for which a finished task goes unnoticed. A look is due
+once the seconds lost since the last one are expected to reach a price; that is the optimal density of inspections
+(Keller, Management Science 21, 1974), and the price rises with what else the request could do. Against a submit another
+rule decides, as both spend the same rate: a look goes first if it will find the task finished with probability 0.9, so
+that about one look in ten is wasted (equal success for each inspection: Munford and Shahani 1972). Both need only
+where the learned curve crosses a level, so each task waits in a heap under the time of its crossing.
+
+Tasks that were never looked at share their crossings, as ages: what is learned moves them all without a re-sort. The
+others keep the crossings that they were booked with, and the oldest booking is renewed with each look.
 """
 
 from __future__ import annotations
@@ -15,120 +20,239 @@ from collections import deque
 
 import attrs
 
+from hunyuan_async._core.latency import LatencyModel
 from hunyuan_async.settings import Polling
 
-UNLEARNED = 8.0  # seconds; the service's page says that images take about 5 to 15
-LATEST_FIRST_LOOK = 60.0  # seconds; tasks that hang must not hold back the looks at others
-SCOUTS = 2
-TOO_EARLY, IN_TIME = 1.08, 0.98
-FIRST_GAP = 1 / 8  # of the usual duration
-GROWTH = 1.5
+SURE_HIT = 0.9  # a look that succeeds as often as that beats a submit
+URGENT = 0.8  # and so does one at a task that may be done for so long, as a share of the usual duration
+SCARCE, SPARE = 0.01, 0.03  # seconds lost that a look must save, as a share of the usual duration
+FEW, LEAST_SHARE = 20, 0.15  # with fewer tasks in flight a look costs less, down to this share of the price
+LATE_GAP, LATE_SHARE = 3.0, 0.25  # seconds, share of the age: a second look is due no later, whatever was learned
+EARLY_SHARE = 0.05  # of the age: no look comes sooner after the last one
+SCOUTS, FIRST_SCOUTING = 3, 0.5  # tasks, seconds: looked at whenever their age has doubled, to correct the guess
+PROBE_EVERY, PROBE_AT = 50, 0.5  # tasks, probability: looked at early, or faster service would never show
+SLACK = 64  # stale bookings that a heap may hold besides as many as there are tasks
 
 
 @attrs.define
 class _Task:
-    accepted_at: float
-    gap: float = 0.0
-    looks: int = 0
+    submitted_at: float
     scout: bool = False
+    probe: bool = False
+    age_known: bool = True
+    seen: float = 0.0  # its age when it was last seen running; 0 before
+    looked_at: float = -math.inf
+    booking: int = -1  # the one that counts; others in the heaps are stale
+
+
+_Booking = tuple[float, int, int]  # when, number of the booking, key of the task
 
 
 @attrs.define
 class PollSchedule:
-    """Holds every task in flight and says which one to look at next; each call costs O(log n) at most.
+    """Holds every task in flight and says which one to look at next; each call costs O(log n) on average.
 
     A task is known by a number of the caller's.
 
     Attributes:
         settings: The gaps allowed between two looks.
-        usual: Seconds after which most tasks are finished, as far as learned.
+        model: How long tasks take, as far as learned.
+        eagerness: How much sooner finishes should be noticed at the cost of more looks, if requests are to spare:
+            twice as eager is half the price of a look.
     """
 
     settings: Polling
-    usual: float = UNLEARNED
-    _learned: bool = False
+    model: LatencyModel
+    eagerness: float = 1.0
+    _waiting: int = 0
+    _rate: float = math.inf
+    _sure: bool = False
+    _added: int = 0
     _scouts: int = 0
     _tasks: dict[int, _Task] = attrs.field(factory=dict)
-    # Never looked at, in the order of acceptance: what is learned moves them all at once, without a re-sort.
-    _fresh: deque[int] = attrs.field(factory=deque)
-    _due: list[tuple[float, int, int]] = attrs.field(factory=list)
     _order: itertools.count[int] = attrs.field(factory=itertools.count)
+    _first: list[_Booking] = attrs.field(
+        factory=list
+    )  # what outranks all: scouts, probes, urgent looks, tasks of unknown age
+    _fresh: list[_Booking] = attrs.field(factory=list)  # never looked at, by when they were submitted
+    _resting: list[_Booking] = attrs.field(factory=list)  # looked at before, by when the next look is due
+    _due: list[_Booking] = attrs.field(factory=list)  # looked at before and due, by when a look is a sure hit
+    _renewals: deque[tuple[int, int]] = attrs.field(factory=deque)  # those looked at before, oldest booking first
+    # Ages at which a look at a fresh task is due and beats a submit; None if something was learned since.
+    _crossings: tuple[float, float] | None = None
 
-    def add(self, key: int, now: float) -> None:
-        """Watch a task that was accepted just now."""
-        scout = not self._learned and self._scouts < SCOUTS
+    def add(self, key: int, submitted_at: float) -> None:
+        """Watch a task whose submit was sent at that time."""
+        scout = self._scouts < SCOUTS
         self._scouts += scout
-        self._tasks[key] = _Task(now, scout=scout)
-        if scout:
-            self._book(key, now + 2 * self.settings.min_gap)
-        else:
-            self._fresh.append(key)
+        self._added += 1
+        task = self._tasks[key] = _Task(submitted_at, scout, probe=self._added % PROBE_EVERY == 0)
+        self._book(key, task)
 
     def add_known(self, key: int, now: float) -> None:
-        """Watch a task of unknown age: look at once."""
-        self._tasks[key] = _Task(now, looks=1)
-        self._book(key, now)
+        """Watch a task of unknown age: look at once, and learn nothing from it."""
+        task = self._tasks[key] = _Task(now, age_known=False, booking=next(self._order))
+        self._push(self._first, (now, task.booking, key))
+
+    def weigh(self, waiting: int, rate: float, *, sure: bool) -> None:
+        """Set the price of a look by how many submits are *waiting* for the request *rate*, and if that is *sure*."""
+        if (waiting > 0, sure) != (self._waiting > 0, self._sure):
+            self._crossings = None
+        self._waiting, self._rate, self._sure = waiting, rate, sure
 
     def next_due_at(self) -> float:
-        """Return when the next look is worth it; infinite if no task waits for one."""
-        while self._due and self._due[0][2] not in self._tasks:
-            heapq.heappop(self._due)
-        while self._fresh and self._fresh[0] not in self._tasks:
-            self._fresh.popleft()
-        due_at = self._due[0][0] if self._due else math.inf
+        """Return when a look is worth it if nothing else wants the request; infinite if no task waits for one."""
+        self._tidy()
+        if self._due:
+            return -math.inf
+        due_at = min((heap[0][0] for heap in (self._first, self._resting) if heap), default=math.inf)
         if self._fresh:
-            due_at = min(due_at, self._fresh_due_at())
+            due_at = min(due_at, self._fresh[0][0] + self._fresh_crossings()[0])
         return due_at
 
+    def beats_submit(self, now: float) -> bool:
+        """Whether the look that is due is worth more than a submit that may leave.
+
+        Few are if requests cost nothing, or near the end of the queue: then what is submitted last counts.
+        """
+        self._move_due(now)
+        if self._first and self._first[0][0] <= now:
+            return True
+        if self._waiting <= self._rate * self.model.quantile(0.9):
+            return False
+        if self._due and self._due[0][0] <= now:
+            return True
+        return bool(self._fresh) and self._fresh[0][0] + self._fresh_crossings()[1] <= now
+
     def take(self, now: float) -> int:
-        """Return the task to look at, once one is due; it is out of the schedule until the look is answered."""
-        if self._fresh and self._fresh_due_at() <= now:
-            return self._fresh.popleft()
-        return heapq.heappop(self._due)[2]
+        """Return the task to look at, once one is due: one that outranks all, or the one that is done most likely.
+
+        It is out of the schedule until the look is answered.
+        """
+        self._move_due(now)
+        if self._first and self._first[0][0] <= now:
+            heap = self._first
+        elif not self._due:
+            heap = self._fresh
+        elif not self._fresh or self._fresh[0][0] + self._fresh_crossings()[0] > now:
+            heap = self._due
+        else:
+            heap = max(self._due, self._fresh, key=lambda heap: self._p(heap[0][2], now))
+        key = heapq.heappop(heap)[2]
+        task = self._tasks[key]
+        task.looked_at, task.booking, task.probe = now, -1, False
+        return key
 
     def running(self, key: int, now: float) -> None:
         """Note that a look found the task unfinished, and book the next one."""
         task = self._tasks[key]
-        if task.scout:
-            task.gap = max(self.settings.min_gap, (now - task.accepted_at) / 4)
-        elif task.looks == 0:
-            self._learn(self.usual * TOO_EARLY)
-            task.gap = self.usual * FIRST_GAP
-        else:
-            task.gap *= GROWTH
-        task.looks += 1
-        task.gap = min(max(task.gap, self.settings.min_gap), self.settings.max_gap)
-        self._book(key, now + task.gap)
+        age = task.looked_at - task.submitted_at
+        self._learn(task, age, done=False)
+        task.seen = max(age, self.settings.min_gap)
+        self._book(key, task)
 
     def failed(self, key: int, now: float, delay: float) -> None:
         """Note that a look taught nothing, and book the next one in *delay* seconds."""
-        self._book(key, now + delay)
+        task = self._tasks[key]
+        task.booking = next(self._order)
+        self._push(self._resting, (now + delay, task.booking, key))
 
     def finished(self, key: int, now: float) -> None:
         """Note that a look found the task finished, and forget it."""
         task = self._tasks.pop(key)
-        if task.scout and not self._learned:
-            self._learn(now - task.accepted_at)
-        elif task.looks == 0:
-            self._learn(self.usual * IN_TIME)
-        else:
-            return
-        self._learned = True
+        self._learn(task, task.looked_at - task.submitted_at, done=True)
 
     def discard(self, key: int) -> None:
         """Forget a task without learning from it."""
         task = self._tasks.pop(key, None)
-        if task and task.scout:
+        if task and task.scout and not self.model.finished:
             self._scouts -= 1  # another takes its place
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def _fresh_due_at(self) -> float:
-        return self._tasks[self._fresh[0]].accepted_at + self.usual
+    def _learn(self, task: _Task, age: float, *, done: bool) -> None:
+        if not task.age_known:
+            return
+        self.model.observe(task.seen, age, done=done)
+        self._crossings = None
+        while self._renewals:
+            booking, key = self._renewals.popleft()
+            if self._counts(booking, key):
+                self._book(key, self._tasks[key])
+                break
 
-    def _learn(self, usual: float) -> None:
-        self.usual = max(self.settings.min_gap, min(usual, LATEST_FIRST_LOOK))
+    def _book(self, key: int, task: _Task) -> None:
+        task.booking = booking = next(self._order)
+        if task.seen == 0.0:
+            self._push(self._fresh, (task.submitted_at, booking, key))
+        else:
+            self._push(self._resting, (task.submitted_at + self._due_age(task.seen), booking, key))
+            self._renewals.append((booking, key))
+        if task.seen or task.scout or task.probe:
+            self._push(self._first, (task.submitted_at + self._first_age(task), booking, key))
 
-    def _book(self, key: int, due_at: float) -> None:
-        heapq.heappush(self._due, (due_at, next(self._order), key))
+    def _push(self, heap: list[_Booking], entry: _Booking) -> None:
+        heapq.heappush(heap, entry)
+        if len(heap) > 2 * len(self._tasks) + SLACK:
+            heap[:] = [one for one in heap if self._counts(*one[1:])]
+            heapq.heapify(heap)
+
+    def _move_due(self, now: float) -> None:
+        while self._resting and self._resting[0][0] <= now:
+            _, booking, key = heapq.heappop(self._resting)
+            if self._counts(booking, key):
+                task = self._tasks[key]
+                self._push(self._due, (task.submitted_at + self._hit_age(task.seen), booking, key))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Let a booking that counts stand first in each heap."""
+        for heap in (self._first, self._fresh, self._resting, self._due):
+            while heap and not self._counts(*heap[0][1:]):
+                heapq.heappop(heap)
+
+    def _counts(self, booking: int, key: int) -> bool:
+        task = self._tasks.get(key)
+        return task is not None and task.booking == booking
+
+    def _p(self, key: int, now: float) -> float:
+        task = self._tasks[key]
+        return self.model.p(task.seen, now - task.submitted_at)
+
+    def _fresh_crossings(self) -> tuple[float, float]:
+        if self._crossings is None:
+            self._crossings = self._due_age(0.0), min(self._hit_age(0.0), self._urgent_age(0.0))
+        return self._crossings
+
+    def _due_age(self, seen: float) -> float:
+        """The age at which a look is worth its price, after one that found the task running at the age *seen*."""
+        due = min(self.model.age_when_lost(seen, self._price()), self._hit_age(seen))
+        if seen:
+            gap = max(LATE_GAP, seen * LATE_SHARE / (1 - LATE_SHARE)) if self._waiting else LATE_GAP
+            due = min(due, seen + min(gap, self.settings.max_gap))
+        return max(due, self._earliest(seen))
+
+    def _first_age(self, task: _Task) -> float:
+        if task.scout:
+            return max(FIRST_SCOUTING, 2 * task.seen)
+        if task.probe:
+            return self.model.quantile(PROBE_AT)
+        return max(self._earliest(task.seen), min(self._urgent_age(task.seen), task.seen + self.settings.max_gap))
+
+    def _hit_age(self, seen: float) -> float:
+        return max(self._earliest(seen), self.model.age_when_done(seen, SURE_HIT))
+
+    def _urgent_age(self, seen: float) -> float:
+        return max(self._earliest(seen), self.model.age_when_lost(seen, URGENT * self.model.usual))
+
+    def _earliest(self, seen: float) -> float:
+        return max(seen + self.settings.min_gap, seen / (1 - EARLY_SHARE))
+
+    def _price(self) -> float:
+        """The seconds lost that a look must save."""
+        if self._waiting:
+            share = SCARCE if self._sure else SPARE
+        else:
+            share = SPARE * min(1.0, max(LEAST_SHARE, len(self._tasks) / FEW))
+        return share * self.model.usual / self.eagerness

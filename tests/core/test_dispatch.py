@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hunyuan_async._core.breaker import FIRST_REST, IN_A_ROW
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import MAX_POLLS_OUT, Decision, Dispatch, Look, OverBudget, Send, Ticket, Wait
+from hunyuan_async._core.latency import LatencyModel
 from hunyuan_async._core.pacing import Pacer
-from hunyuan_async._core.polling import PollSchedule
+from hunyuan_async._core.polling import SURE_HIT, PollSchedule
 from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
 from hunyuan_async.errors import NotSent, RateLimited, ServiceUnavailable
@@ -25,7 +26,7 @@ DOWN = TryAgain(ServiceUnavailable("down for repair"))
 
 def dispatching(rate: float = math.inf, slots: int = 8, tickets: Iterable[Ticket] = ()) -> Dispatch:
     """A dispatch that learns nothing, with these submits waiting."""
-    dispatch = Dispatch(Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), max_saving=200)
+    dispatch = Dispatch(Pacer(rate, rate), PollSchedule(Polling(), LatencyModel()), Slots(slots, slots), max_saving=200)
     for ticket in tickets:
         dispatch.ask(ticket)
     return dispatch
@@ -166,7 +167,7 @@ def test_what_can_never_fit_the_budget_is_refused() -> None:
     assert decisions(dispatch, 0.0)[0] == Send(first)
     assert dispatch.next(0.0) == Wait(math.inf, "the rest of the budget is reserved for submits under way")
 
-    dispatch.accepted(first)
+    dispatch.accepted(first, 0.0)
     dispatch.pacer.pause(0.0, 0.0, "no connection", 9.0, 0.0)
 
     assert dispatch.next(0.0) == OverBudget(large, budget)
@@ -178,7 +179,7 @@ def test_what_can_never_fit_the_budget_is_refused() -> None:
     [
         (Dispatch.give_back, 0, Budget(100), 1),
         (Dispatch.refused, 0, Budget(100), 1),
-        (Dispatch.accepted, 1, Budget(100, spent=25), 0),
+        (lambda dispatch, ticket: dispatch.accepted(ticket, 1.0), 1, Budget(100, spent=25), 0),
         (lambda dispatch, ticket: dispatch.unanswered(ticket, 1.0), 0, Budget(100, at_risk=25), 1),
     ],
     ids=["give_back", "refused", "accepted", "unanswered"],
@@ -201,15 +202,15 @@ def test_where_slot_and_credits_go(
 @pytest.mark.parametrize(
     ("verdict", "pause", "rate", "reason"),
     [
-        (LIMITED, 0.25, 7.0, "the service limits requests"),
-        (TryAgain(RateLimited("slow down"), limited=True, after=9.0), 9.0, 7.0, "the service limits requests"),
-        (DOWN, 0.25, 10.0, "down for repair"),
+        (LIMITED, 0.375, 10.0, "the service limits requests"),
+        (TryAgain(RateLimited("slow down"), limited=True, after=9.0), 9.0, 10.0, "the service limits requests"),
+        (DOWN, 0.375, 10.0, "down for repair"),
         (TryAgain(ServiceUnavailable("down"), after=9.0), 9.0, 10.0, "down"),
-        (TryAgain(NotSent("no route")), 0.25, 10.0, "no route"),
+        (TryAgain(NotSent("no route")), 0.375, 10.0, "no route"),
     ],
 )
 def test_a_submit_refused_for_now_pauses_everything(verdict: TryAgain, pause: float, rate: float, reason: str) -> None:
-    """Its slot and credits come free; the rate is cut only if there was a limit."""
+    """Its slot and credits come free; the rate is cut when requests pass again, if there was a limit."""
     (ticket,) = queue = tickets(1, Budget(100))
     dispatch = dispatching(rate=10.0, tickets=queue)
     dispatch.next(0.0)
@@ -227,11 +228,10 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
     dispatch = dispatching(tickets=queue)
     assert decisions(dispatch, 0.0)[:6] == [Send(ticket) for ticket in queue]
     for ticket in queue[:4]:
-        dispatch.accepted(ticket)
-    assert dispatch.put_off(queue[4], LIMITED, now=0.0, jitter=0.0) == 0.25
+        dispatch.accepted(ticket, 0.0)
+    assert dispatch.put_off(queue[4], LIMITED, now=0.0, jitter=0.0) == 0.375
     dispatch.polls_out = 1
     dispatch.looked(200, None, now=1.0, sent_at=0.5, jitter=0.0)
-    dispatch.pacer.rate = 10.0
 
     assert dispatch.put_off(queue[5], LIMITED, now=1.0, jitter=0.0) is None
 
@@ -239,7 +239,6 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
     assert dispatch.next(1.0) == Wait(math.inf, "all 4 slots are in use")
     dispatch.slots.finished()
     assert dispatch.next(1.0) == Send(queue[5])
-    assert dispatch.pacer.rate == 10.0
 
 
 @pytest.mark.parametrize(
@@ -250,22 +249,24 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
         (500, None, None, 2.0),
         (503, 9.0, None, 2.0),
         (None, None, None, 2.0),
-        (429, None, 0.25, 1.4),
-        (429, 9.0, 9.0, 1.4),
+        (429, None, 0.375, 2.0),
+        (429, 9.0, 9.0, 2.0),
     ],
 )
 def test_what_a_look_teaches_about_the_rate(
     status: int | None, after: float | None, pause: float | None, rate: float
 ) -> None:
-    """A limit cuts it, an answer raises it, and trouble at the service is neither."""
+    """An answer raises it, a limit pauses it, and trouble at the service does neither."""
     dispatch = dispatching()
     dispatch.pacer = Pacer(2.0, 4.0)
-    dispatch.polls_out = 4
-    for look in range(3):
-        assert dispatch.looked(200, None, now=0.0, sent_at=0.0, jitter=0.0) is None
-        assert dispatch.polls_out == 3 - look
+    dispatch.polls_out = 5
+    for look in range(4):
+        dispatch.pacer.take(look / 2)
+        assert dispatch.looked(200, None, now=look / 2, sent_at=look / 2, jitter=0.0) is None
+        assert dispatch.polls_out == 4 - look
 
-    assert dispatch.looked(status, after, now=0.0, sent_at=0.0, jitter=0.0) == pause
+    dispatch.pacer.take(2.0)
+    assert dispatch.looked(status, after, now=2.0, sent_at=2.0, jitter=0.0) == pause
     assert dispatch.pacer.rate == pytest.approx(rate)
     assert dispatch.polls_out == 0
 
@@ -282,7 +283,7 @@ def test_a_service_in_trouble_is_asked_less_and_less() -> None:
         dispatch.polls_out += 1
         dispatch.looked(503, None, now=now, sent_at=now, jitter=0.0)
 
-    assert pauses == [0.25, 0.5, 1.0]
+    assert pauses == [0.375, 0.75, 1.5]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_what_shows_a_task_limit(verdict: TryAgain, looks: list[int | None], acc
     for status in looks:
         dispatch.looked(status, None, now=0.0, sent_at=0.0, jitter=0.0)
     for ticket in queue[1 : 1 + accepted]:
-        dispatch.accepted(ticket)
+        dispatch.accepted(ticket, 0.0)
     dispatch.put_off(queue[2], LIMITED, now=0.0, jitter=0.0)
 
     assert dispatch.slots.found is blamed
@@ -347,14 +348,14 @@ def test_a_probe_decides_how_it_goes_on() -> None:
     assert decisions(dispatch, 32.0) == [Wait(92.0, RESTING.replace("5", "6"))]
     assert decisions(dispatch, 92.0)[0] == Send(others[0])
 
-    dispatch.accepted(others[0])
+    dispatch.accepted(others[0], 0.0)
 
     assert decisions(dispatch, 92.0) == [Send(others[1]), Send(others[2]), Wait(math.inf)]
 
 
 @pytest.mark.parametrize(
     ("verdict", "sends"),
-    [(LIMITED, 2), (DOWN, 2), (TryAgain(NotSent("no route")), 1)],
+    [(LIMITED, 1), (DOWN, 2), (TryAgain(NotSent("no route")), 1)],
     ids=["limited", "down", "not sent"],
 )
 def test_a_probe_refused_for_now_is_a_clear_answer(verdict: TryAgain, sends: int) -> None:
@@ -403,7 +404,7 @@ def test_whatever_happens(
             case "withdraw" if asked:
                 asked.pop(data.draw(st.integers(0, len(asked) - 1))).withdrawn = True
             case "accepted" if sent:
-                dispatch.accepted(sent.pop(0))
+                dispatch.accepted(sent.pop(0), 0.0)
                 keys += 1
                 dispatch.schedule.add(keys, now)
             case "limited" | "down" if sent:
@@ -476,3 +477,63 @@ def test_a_decision_costs_the_same_however_many_tasks_there_are(now: float) -> N
         costs.append(steps_of(dispatch, now))
 
     assert costs[0] == costs[1] > 50
+
+
+def test_a_sure_hit_goes_before_submits_and_a_worse_look_after_them() -> None:
+    """Every request goes to what is worth most."""
+    dispatch = dispatching(rate=1.0, tickets=tickets(200))
+    for key in range(4):
+        dispatch.schedule.add(key, 0.0)
+    for key in range(3):
+        dispatch.schedule.discard(key)  # the scouts
+    sure_at = dispatch.schedule.model.age_when_done(0.0, SURE_HIT)
+
+    assert isinstance(dispatch.next(sure_at - 8.0), Send)
+    assert dispatch.next(sure_at) == Look(3)
+    assert isinstance(dispatch.next(sure_at + 1.0), Send)
+
+
+def test_a_spare_request_looks() -> None:
+    """If no submit may leave, a look that is worth its price does, long before it is a sure hit."""
+    dispatch = dispatching(rate=1.0, slots=0, tickets=tickets(1))
+    for key in range(4):
+        dispatch.schedule.add(key, 0.0)
+    for key in range(3):
+        dispatch.schedule.discard(key)
+
+    waited = dispatch.next(1.0)
+    assert isinstance(waited, Wait)
+    assert 1.0 < waited.until < 5.0
+    assert dispatch.next(waited.until) == Look(3)
+
+
+def test_after_a_refused_submit_a_look_tells_what_is_limited() -> None:
+    """If it passes, the request rate is not; so it goes before the next submit."""
+    queue = tickets(3)
+    dispatch = dispatching(rate=1.0, tickets=queue)
+    assert dispatch.next(0.0) == Send(queue[0])
+    dispatch.accepted(queue[0], 0.1)
+    dispatch.schedule.add(1, -60.0)
+    dispatch.schedule.add(2, -60.0)
+    for key in (1, 2):  # scouts have been looked at
+        dispatch.schedule.take(0.1)
+        dispatch.schedule.running(key, 0.1)
+    assert dispatch.next(5.0) == Send(queue[1])
+    dispatch.put_off(queue[1], LIMITED, now=5.1, jitter=0.0)
+
+    assert isinstance(dispatch.next(7.0), Look)
+    dispatch.looked(200, None, now=7.1, sent_at=7.0, jitter=0.0)
+    assert dispatch.next(8.1) == Send(queue[2])
+    assert dispatch.put_off(queue[2], LIMITED, now=8.2, jitter=0.0) is None
+    assert (dispatch.slots.found, dispatch.pacer.paused_until) == (True, 5.475)
+
+
+def test_a_click_goes_before_a_bulk_job() -> None:
+    """And tenants take turns."""
+    budget = Budget()
+    bulk = [Ticket(25, budget, tenant="bulk") for _ in range(3)]
+    other = Ticket(25, budget, tenant="other")
+    click = Ticket(25, budget, tenant="web", interactive=True)
+    dispatch = dispatching(tickets=[*bulk, other, click])
+
+    assert decisions(dispatch, 0.0)[:5] == [Send(ticket) for ticket in (click, bulk[0], other, bulk[1], bulk[2])]

@@ -1,17 +1,21 @@
-"""When requests may leave, and how the rate is found."""
+"""When requests may leave, and how the service's limit is found."""
 
+import heapq
 import itertools
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunyuan_async._core.pacing import FIRST_PAUSE, LONGEST_PAUSE, MAX_RETRY_AFTER, SLOWEST, Pacer
+from hunyuan_async._core.pacing import FIRST_PAUSE, LONGEST_LIMITED, MAX_RETRY_AFTER, PATIENCE, Pacer, Phase
 
 CLOSE = 1e-6  # seconds; floats add up
+ROUND_TRIP = 0.1  # seconds
+NO_JITTER = 0.5
 waits = st.lists(st.one_of(st.just(0.0), st.floats(0, 3), st.floats(0, 1e5)), min_size=1, max_size=25)
-rates = st.floats(0.02, 200)
+rates = st.floats(0.1, 200)
 
 
 def probing(rate: float = 2.0, ceiling: float = 100.0) -> Pacer:
@@ -19,26 +23,93 @@ def probing(rate: float = 2.0, ceiling: float = 100.0) -> Pacer:
     return Pacer(rate, ceiling)
 
 
-def leave(pacer: Pacer, wait: float, now: float) -> float:
-    """Let the next request leave, *wait* seconds from now at the earliest, and return when it does."""
-    at = pacer.ready_at(now + wait)
+def leave(pacer: Pacer, now: float) -> float:
+    """Let the next request leave as soon as it may, and return when that is."""
+    at = pacer.ready_at(now)
     pacer.take(at)
     return at
 
 
-def departures(pacer: Pacer, waits: list[float], now: float = 0.0) -> list[float]:
+def departures(pacer: Pacer, waits: list[float]) -> list[float]:
     """When requests leave that become ready after these waits, one after the other."""
-    return list(itertools.accumulate(waits, lambda at, wait: leave(pacer, wait, at), initial=now))[1:]
+    return list(itertools.accumulate(waits, lambda at, wait: leave(pacer, at + wait), initial=0.0))[1:]
+
+
+def crowded(times: list[float], rate: float, burst: int) -> list[tuple[float, float]]:
+    """The windows that hold more than rate * T + burst of these."""
+    return [
+        (start, end)
+        for (first, start), (last, end) in itertools.combinations(enumerate(times), 2)
+        if last - first + 1 > rate * (end - start) + burst + CLOSE * rate
+    ]
+
+
+class Bucket:
+    """A token bucket of the service's."""
+
+    def __init__(self, rate: float, size: float) -> None:
+        self.rate, self.size, self.tokens, self.filled_at = rate, size, size, 0.0
+
+    def admits(self, now: float) -> bool:
+        """Take a token, if there is one."""
+        self.tokens = min(self.size, self.tokens + (now - self.filled_at) * self.rate)
+        self.filled_at = now
+        admitted = self.tokens >= 1
+        self.tokens -= admitted
+        return admitted
+
+
+def saturate(pacer: Pacer, bucket: Bucket, until: float, since: float = 0.0) -> tuple[int, int]:
+    """Send what may leave, and return how many requests were taken and refused."""
+    answers: list[tuple[float, float, bool]] = []
+    counts = [0, 0]
+    now = since
+    while now < until:
+        if answers and answers[0][0] <= pacer.ready_at(now):
+            now, sent_at, admitted = heapq.heappop(answers)
+            if admitted:
+                pacer.answered(now, sent_at)
+            else:
+                pacer.limited(now, sent_at, None, NO_JITTER)
+        else:
+            now = leave(pacer, now)
+            admitted = bucket.admits(now + ROUND_TRIP / 2)
+            counts[not admitted] += 1
+            heapq.heappush(answers, (now + ROUND_TRIP, now, admitted))
+    return counts[0], counts[1]
 
 
 @settings(deadline=None)
 @given(rates, st.integers(1, 12), waits)
 def test_no_window_holds_more_than_its_share(rate: float, burst: int, waits: list[float]) -> None:
     """In any window of T seconds at most rate * T + burst requests leave."""
-    times = departures(Pacer(rate, rate, burst), waits)
+    assert not crowded(departures(Pacer(rate, rate, burst), waits), rate, burst)
 
-    for (first, start), (last, end) in itertools.combinations(enumerate(times), 2):
-        assert last - first + 1 <= rate * (end - start) + burst + CLOSE * rate
+
+happenings = st.lists(st.tuples(st.floats(0, 4), st.sampled_from(["ok", "ok", "ok", "limited", "pause", "forgive"])))
+
+
+@settings(deadline=None)
+@given(rates, st.integers(1, 5), happenings)
+def test_a_given_rate_holds_whatever_happens(rate: float, burst: int, happenings: list[tuple[float, str]]) -> None:
+    """Limits, pauses and recoveries only ever let less through."""
+    pacer, now, times = Pacer(rate, rate, burst), 0.0, []
+    for wait, happening in happenings:
+        now = leave(pacer, now + wait)
+        times.append(now)
+        match happening:
+            case "ok":
+                pacer.answered(now, now)
+            case "limited":
+                pacer.limited(now, now, None, NO_JITTER)
+            case "pause":
+                pacer.pause(now, now, "down", None, NO_JITTER)
+            case "forgive":
+                pacer.limited(now, now, None, NO_JITTER)
+                pacer.forgive(now)
+
+    assert not crowded(times, rate, burst)
+    assert pacer.rate <= rate
 
 
 @settings(deadline=None)
@@ -57,169 +128,182 @@ def test_nothing_bursts_after_a_long_pause() -> None:
 
 
 def test_no_rate_is_no_pacing() -> None:
-    """An infinite rate lets everything pass, and still keeps a pause."""
+    """An infinite rate lets everything pass, keeps a pause, and stays infinite."""
     pacer = Pacer(math.inf, math.inf)
-    assert departures(pacer, [0.0] * 5) == [0.0] * 5
+    assert departures(pacer, [0.0] * 100) == [0.0] * 100
 
-    pacer.answered()
-    pacer.limited(1.0, 0.0, 5.0, 0.5)
+    pacer.limited(0.0, 0.0, 3.0, NO_JITTER)
 
-    assert departures(pacer, [0.0, 0.0], now=1.0) == [6.0, 6.0]
-    assert pacer.rate == math.inf
+    assert leave(pacer, 1.0) == 3.0
+    pacer.answered(3.1, 3.0)
+    assert (pacer.rate, departures(pacer, [4.0, 0.0])) == (math.inf, [4.0, 4.0])
 
 
-def test_a_pause_belongs_to_everybody() -> None:
-    """No request leaves in it; after it they are spaced as before."""
-    pacer = Pacer(2.0, 2.0)
+def test_an_unknown_limit_is_probed_by_doubling() -> None:
+    """Every second or so of clean answers, as long as the pace is what holds requests back."""
+    pacer, now, seen = probing(), 0.0, []
+    for _ in range(30):
+        now = leave(pacer, now)
+        pacer.answered(now, now)
+        seen.append(pacer.rate)
+
+    assert [rate for rate, _ in itertools.groupby(seen)] == [2.0, 4.0, 8.0, 16.0]
+
+
+def test_a_rate_that_is_not_used_does_not_grow() -> None:
+    """One request every ten seconds says nothing about more of them."""
+    pacer = probing()
+    for number in range(50):
+        pacer.take(number * 10.0)
+        pacer.answered(number * 10.0 + ROUND_TRIP, number * 10.0)
+
+    assert pacer.rate <= 4.0
+
+
+@pytest.mark.parametrize(("wish", "pause"), [(7.0, 7.0), (9999.0, MAX_RETRY_AFTER), (None, FIRST_PAUSE), (0.0, 0.5)])
+def test_a_limit_holds_everybody_back(wish: float | None, pause: float) -> None:
+    """For as long as the service asks, within reason."""
+    pacer = probing()
     pacer.take(0.0)
 
-    assert pacer.pause(0.1, 0.0, "no connection", 7.0, 0.5) == 7.0
-
-    assert departures(pacer, [0.0, 0.0], now=0.2) == [7.1, 7.6]
-    assert (pacer.rate, pacer.reason) == (2.0, "no connection")
+    assert pacer.limited(1.0, 0.0, wish, NO_JITTER) == pause
+    assert pacer.ready_at(1.0) == 1.0 + pause
 
 
-@pytest.mark.parametrize(
-    ("wish", "jitter", "pause"),
-    [
-        (7.0, 0.9, 7.0),
-        (300.0, 0.0, 300.0),
-        (1e9, 0.0, MAX_RETRY_AFTER),
-        (math.inf, 0.0, MAX_RETRY_AFTER),
-        (None, 0.0, FIRST_PAUSE / 2),
-        (None, 0.5, FIRST_PAUSE * 3 / 4),
-        (0.0, 0.0, FIRST_PAUSE / 2),
-        (-5.0, 0.0, FIRST_PAUSE / 2),
-    ],
-)
-def test_how_long_a_first_pause_is(wish: float | None, jitter: float, pause: float) -> None:
-    """As long as the service wishes, within reason, and never as short as nothing."""
+def test_refusals_of_one_round_trip_are_one_episode() -> None:
+    """Ten answers to one burst are one setback; the next pause is longer only if its probe fails."""
     pacer = probing()
+    for number in range(10):
+        pacer.limited(1.0 + number / 100, 0.9, None, NO_JITTER)
+    assert (pacer.setbacks, pacer.paused_until) == (1, 1.5)
 
-    assert pacer.limited(10.0, 9.0, wish, jitter) == pause
-    assert pacer.paused_until == 10.0 + pause
+    pauses = []
+    now = 1.0
+    for _ in range(6):
+        now = leave(pacer, now)
+        pauses.append(pacer.limited(now, now, None, NO_JITTER))
+
+    assert pauses == [1.0, 2.0, 4.0, LONGEST_LIMITED, LONGEST_LIMITED, LONGEST_LIMITED]
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=30))
-def test_pauses_double_until_an_answer_is_clean(jitters: list[float]) -> None:
-    """Half of each is jitter, the longest is capped, and a clean answer starts anew."""
+def test_after_a_limit_one_request_at_a_time_leaves() -> None:
+    """Until the first is answered; one whose answer never comes does not hold the others up for ever."""
+    pacer = probing(rate=50.0)
+    pacer.limited(0.0, 0.0, 1.0, NO_JITTER)
+    assert leave(pacer, 0.0) == 1.0
+    assert pacer.ready_at(1.0) == 1.0 + PATIENCE
+
+    pacer.answered(1.05, -0.1)  # sent before the limit was hit
+    assert pacer.ready_at(1.1) == 1.0 + PATIENCE
+    pacer.answered(1.1, 1.0)
+    assert pacer.ready_at(1.1) < 1.2
+
+
+@pytest.mark.parametrize(("rate", "size"), [(2.0, 5.0), (10.0, 20.0), (50.0, 50.0)])
+def test_the_limit_is_measured(rate: float, size: float) -> None:
+    """Nearly all that the service takes is used, and few requests are refused."""
     pacer = probing()
-    for number, jitter in enumerate(jitters):
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)
-        assert longest / 2 <= pacer.pause(1e3 * number, 1e3 * number, "down", None, jitter) <= longest
+    taken, refused = saturate(pacer, Bucket(rate, size), 300.0)
 
-    pacer.answered()
-
-    assert pacer.pause(1e6, 1e6, "down", None, 0.0) == FIRST_PAUSE / 2
+    assert taken >= 0.92 * (300 * rate + size)
+    assert refused / (taken + refused) < 0.02
+    assert pacer.found == pytest.approx(rate, rel=0.1)
 
 
-@pytest.mark.parametrize("limits", [True, False])
-def test_the_answers_to_one_burst_are_one_setback(limits: bool) -> None:
-    """What was sent before the pause began can lengthen it, but neither cuts the rate again nor doubles the pause."""
-    pacer = Pacer(10.0, 100.0)
-
-    def setback(now: float, sent_at: float, wish: float | None) -> float:
-        if limits:
-            return pacer.limited(now, sent_at, wish, 0.0)
-        return pacer.pause(now, sent_at, "down", wish, 0.0)
-
-    assert setback(1.0, 0.5, None) == 0.25
-    assert setback(1.0, 1.0, None) == 0.25
-    assert setback(1.125, 0.75, None) == 0.125
-    assert setback(1.125, 0.75, 5.0) == 5.0
-    assert setback(1.25, 0.5, 1.0) == 4.875
-    assert setback(9.0, 1.0, None) == 0.0
-
-    assert (pacer.rate, pacer.setbacks) == (7.0 if limits else 10.0, 1)
-    assert setback(10.0, 9.5, None) == 0.5
-    assert (pacer.rate, pacer.setbacks) == (pytest.approx(4.9) if limits else 10.0, 2)
-
-
-def test_the_reason_is_that_of_the_longest_pause() -> None:
-    """A short trouble within a long one explains nothing."""
+def test_a_changed_limit_is_found_again() -> None:
+    """A lower one at the first refusals, a higher one after a while of holding."""
     pacer = probing()
-    pacer.limited(0.0, 0.0, 60.0, 0.0)
-    pacer.pause(1.0, 0.5, "no connection", None, 0.0)
+    saturate(pacer, Bucket(10, 20), 200.0)
+    lower = saturate(pacer, Bucket(4, 8), 400.0, since=200.0)[0]
+    higher = saturate(pacer, Bucket(15, 30), 700.0, since=400.0)[0]
 
-    assert pacer.reason == "the service limits requests"
+    assert lower > 0.92 * 4 * 200
+    assert higher > 0.7 * 15 * 300
+    assert pacer.rate > 12.0
 
 
-def test_the_rate_doubles_while_all_is_clean() -> None:
-    """After four answers or a second's worth, up to the ceiling."""
-    pacer = probing(2.0, ceiling=30.0)
-    rates = []
-    for _ in range(45):
-        pacer.answered()
+def test_quiet_times_are_not_measured() -> None:
+    """An hour without requests does not make the limit look lower than it is."""
+    pacer = probing()
+    saturate(pacer, Bucket(10, 20), 100.0)
+    taken, _ = saturate(pacer, Bucket(10, 20), 3900.0, since=3700.0)
+
+    assert taken > 0.92 * 10 * 200
+
+
+def test_trouble_is_not_measured() -> None:
+    """A pause for another reason is no time in which the limit was in use."""
+    pacer = probing()
+    saturate(pacer, Bucket(10, 20), 100.0)
+    pacer.pause(100.0, 100.0, "down for repair", 250.0, NO_JITTER)
+    assert (pacer.reason, pacer.ready_at(100.0)) == ("down for repair", 350.0)
+    bucket, rates = Bucket(10, 20), []
+    for since in range(350, 600, 5):
+        saturate(pacer, bucket, since + 5.0, float(since))
         rates.append(pacer.rate)
 
-    changes = [(count, rate) for count, (rate, _) in enumerate(itertools.pairwise(rates), 1) if rate != rates[count]]
-    assert changes == [(3, 2.0), (7, 4.0), (15, 8.0), (31, 16.0)]
-    assert rates[-1] == 30.0
+    assert min(rates) > 8.0
 
 
-def test_after_the_first_limit_the_rate_only_creeps() -> None:
-    """It was found; from then on it is felt for."""
-    pacer = probing(64.0)
+def test_a_limit_on_tasks_is_taken_back() -> None:
+    """It was not about requests: rate, phase and pause are as before."""
+    pacer, now = probing(), 0.0
+    for _ in range(10):
+        now = leave(pacer, now)
+        pacer.answered(now, now)
+    before = pacer.rate
+    pacer.limited(now, now, 5.0, NO_JITTER)
 
-    pacer.limited(0.0, 0.0, None, 0.0)
-    assert pacer.rate == pytest.approx(44.8)
-    for _ in range(45):
-        pacer.answered()
-    assert pacer.rate == pytest.approx(44.8 * 1.05)
+    pacer.forgive(now + 0.1)
+
+    assert (pacer.rate, pacer.phase, pacer.setbacks) == (before, Phase.START, 0)
+    assert pacer.ready_at(now + 1.0) == now + 1.0
 
 
-def test_a_limit_starts_the_count_of_clean_answers_anew() -> None:
-    """Three good answers before it prove nothing after it."""
+def test_a_limit_taken_back_after_the_recovery_is_as_if_it_had_never_been() -> None:
+    """The rate was cut when requests passed again; two refusals in a row showed that there was no need to."""
+    pacer, now = probing(), 0.0
+    for _ in range(10):
+        now = leave(pacer, now)
+        pacer.answered(now, now)
+    before = pacer.rate
+    pacer.limited(now, now, None, NO_JITTER)
+    now = leave(pacer, now)
+    pacer.answered(now, now)
+    assert (pacer.rate < before, pacer.phase) == (True, Phase.SEARCH)
+
+    pacer.forgive(now + 0.1)
+
+    assert (pacer.rate, pacer.phase) == (before, Phase.START)
+
+
+def test_a_limit_met_above_the_known_one_is_no_lower() -> None:
+    """It was met because the rate had been raised to try."""
+    pacer, now = Pacer(11.0, 100.0, found=10.0, phase=Phase.HOLD), 0.0
+    for _ in range(180):
+        now += 1 / 9
+        pacer.take(now)
+        pacer.answered(now, now)
+    pacer.limited(now, now, None, NO_JITTER)
+    now = leave(pacer, now)
+    pacer.answered(now, now)
+
+    assert pacer.found == pytest.approx(10.3)
+
+
+def test_a_rate_is_sure_once_it_is_known() -> None:
+    """Given, measured, or undisturbed for long."""
+    assert Pacer(5.0, 5.0).sure(0.0)
     pacer = probing()
-    for _ in range(3):
-        pacer.answered()
-    pacer.limited(0.0, 0.0, None, 0.0)
-    pacer.answered()
-
-    assert pacer.rate == pytest.approx(1.4)
+    pacer.take(0.0)
+    assert (pacer.sure(1.0), pacer.sure(91.0)) == (False, True)
+    saturate(pacer, Bucket(10, 20), 60.0)
+    assert pacer.sure(60.0)
 
 
-@pytest.mark.parametrize(("given_rate", "after"), [(2.0, SLOWEST), (0.05, 0.05)])
-def test_the_rate_never_dies(given_rate: float, after: float) -> None:
-    """However often the service limits, requests trickle; a slower rate that was given is kept."""
-    pacer = Pacer(given_rate, given_rate)
-    for number in range(50):
-        pacer.limited(number, number, None, 0.0)
+def test_jitter_spreads_pauses() -> None:
+    """Clients that share a quota do not come back together."""
+    pauses = {probing().limited(0.0, 0.0, None, jitter) for jitter in (0.0, random.Random(1).random(), 0.999)}
 
-    assert pacer.rate == after
-
-
-happenings = st.lists(
-    st.one_of(
-        st.tuples(st.just("answered"), st.floats(0, 5), st.none()),
-        st.tuples(st.sampled_from(["limited", "pause"]), st.floats(0, 5), st.none() | st.floats(-1, 1e4)),
-        st.tuples(st.just("leave"), st.floats(0, 5), st.none()),
-    ),
-    max_size=60,
-)
-
-
-@settings(deadline=None)
-@given(rates, rates, happenings, st.floats(0, 1, exclude_max=True))
-def test_whatever_happens(
-    rate: float, more: float, happenings: list[tuple[str, float, float | None]], jitter: float
-) -> None:
-    """The rate keeps its bounds, and no request leaves in a pause or sooner after another than the ceiling allows."""
-    pacer = Pacer(rate, rate + more)
-    now, left_at, sent_at = 0.0, -math.inf, 0.0
-    for what, wait, wish in happenings:
-        now += wait
-        match what:
-            case "answered":
-                pacer.answered()
-            case "limited":
-                assert 0 <= pacer.limited(now, sent_at, wish, jitter) <= MAX_RETRY_AFTER + CLOSE
-            case "pause":
-                assert 0 <= pacer.pause(now, sent_at, "down", wish, jitter) <= MAX_RETRY_AFTER + CLOSE
-            case _:
-                now = sent_at = leave(pacer, 0.0, now)
-                assert now >= pacer.paused_until
-                assert now - left_at >= 1 / pacer.ceiling - CLOSE
-                left_at = now
-        assert min(rate, SLOWEST) <= pacer.rate <= pacer.ceiling
+    assert len(pauses) == 3
+    assert min(pauses) >= FIRST_PAUSE / 2

@@ -1,19 +1,39 @@
-"""When a look at a task is worth it."""
+"""When a look is worth it, and when it is worth more than a submit."""
 
 import itertools
 import math
 import random
-from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hunyuan_async._core.polling import LATEST_FIRST_LOOK, SCOUTS, UNLEARNED, PollSchedule
+from hunyuan_async._core.latency import LatencyModel
+from hunyuan_async._core.polling import LATE_GAP, PROBE_EVERY, SCOUTS, SLACK, SURE_HIT, URGENT, PollSchedule
 from hunyuan_async.settings import Polling
 
 GAPS = Polling(min_gap=0.25, max_gap=10.0)
+MANY = 10**6  # submits: the end of the queue is far
+
+
+def learned_model(least: float = 5.0, most: float = 15.0) -> LatencyModel:
+    """A model that saw five hundred tasks with durations between these, looked at every half second."""
+    model, chance = LatencyModel(), random.Random(1)
+    for _ in range(500):
+        duration, age = chance.uniform(least, most), 0.0
+        while age < duration:
+            model.observe(age, age + 0.5, done=age + 0.5 >= duration)
+            age += 0.5
+    return model
+
+
+def after_scouts(model: LatencyModel | None = None, gaps: Polling = GAPS, eagerness: float = 1.0) -> PollSchedule:
+    """An empty schedule that has sent its scouts."""
+    schedule = PollSchedule(gaps, model or learned_model(), eagerness)
+    for key in range(-SCOUTS, 0):
+        schedule.add(key, 0.0)
+        schedule.discard(key)
+    return schedule
 
 
 def look(schedule: PollSchedule) -> tuple[float, int]:
@@ -22,282 +42,295 @@ def look(schedule: PollSchedule) -> tuple[float, int]:
     return at, schedule.take(at)
 
 
-def learned(usual: float) -> PollSchedule:
-    """An empty schedule that knows how long tasks take."""
-    schedule = PollSchedule(GAPS)
-    schedule.add(-1, 0.0)
-    look(schedule)
-    schedule.finished(-1, usual)
-    return schedule
-
-
-def play(schedule: PollSchedule, durations: list[float], every: float = 0.1) -> tuple[list[float], list[bool], int]:
-    """Start a task *every* so many seconds until all are noticed.
-
-    Return how long each went unnoticed, whether each first look found its task finished, and the number of looks.
-    """
+def play(schedule: PollSchedule, durations: list[float], every: float = 0.3) -> tuple[list[float], list[int]]:
+    """Start a task *every* so many seconds; return how long each went unnoticed, and how often each was looked at."""
     delays: list[float] = []
-    in_time: dict[int, bool] = {}
-    started = looks = 0
+    looks = [0] * len(durations)
+    now, started = 0.0, 0
     while len(delays) < len(durations):
         starts_at = started * every if started < len(durations) else math.inf
-        if starts_at <= schedule.next_due_at():
+        due_at = schedule.next_due_at()
+        if starts_at <= due_at:
+            now = max(now, starts_at)
             schedule.add(started, starts_at)
             started += 1
             continue
-        now, key = look(schedule)
-        looks += 1
+        now = max(now, due_at)
+        key = schedule.take(now)
+        looks[key] += 1
         unnoticed = now - key * every - durations[key]
-        in_time.setdefault(key, unnoticed >= 0)
         if unnoticed < 0:
             schedule.running(key, now)
         else:
             schedule.finished(key, now)
             delays.append(unnoticed)
-    return delays, [in_time[key] for key in range(len(durations))], looks
+    return delays, looks
+
+
+def uniform(count: int, seed: int = 1) -> list[float]:
+    """Durations of 5 to 15 seconds."""
+    chance = random.Random(seed)
+    return [chance.uniform(5, 15) for _ in range(count)]
 
 
 def test_nothing_is_due_when_there_is_nothing() -> None:
     """Then the dispatcher sleeps until something changes."""
-    assert PollSchedule(GAPS).next_due_at() == math.inf
+    assert PollSchedule(GAPS, LatencyModel()).next_due_at() == math.inf
 
 
-def test_two_scouts_are_watched_while_the_others_wait() -> None:
-    """Their gaps are a quarter of their age; for the others, nobody knows better than a documented guess."""
-    schedule = PollSchedule(GAPS)
-    for key in range(4):
+def test_scouts_are_looked_at_whenever_their_age_has_doubled() -> None:
+    """They correct the guess, however wrong it is; the others wait until a look is worth it."""
+    schedule = PollSchedule(GAPS, LatencyModel())
+    for key in range(SCOUTS + 1):
         schedule.add(key, 0.0)
     seen: dict[int, list[float]] = {}
-    while (due := look(schedule))[0] < UNLEARNED:
+    while (due := look(schedule))[1] < SCOUTS:
         seen.setdefault(due[1], []).append(due[0])
         schedule.running(due[1], due[0])
 
-    assert set(seen) == set(range(SCOUTS))
-    assert seen[0][:5] == [0.5, 0.75, 1.0, 1.25, 1.5625]
-    assert seen[0] == seen[1]
-    assert due == (UNLEARNED, 2)
-
-
-def test_the_first_finished_scout_moves_all_who_wait() -> None:
-    """At once, in the order in which they were accepted; the other scout has nothing to add."""
-    schedule = PollSchedule(GAPS)
-    for key in range(6):
-        schedule.add(key, key / 4)
-    scouts = [look(schedule)[1] for _ in range(SCOUTS)]
-    schedule.running(scouts[1], 1.0)
-    schedule.finished(scouts[0], 2.0)
-    assert look(schedule)[1] == scouts[1]
-    schedule.finished(scouts[1], 2.25)
-
-    assert schedule.usual == 2.0
-    assert [look(schedule) for _ in range(4)] == [(2.5, 2), (2.75, 3), (3.0, 4), (3.25, 5)]
+    assert [seen[key][:3] for key in range(SCOUTS)] == [[0.5, 1.0, 2.0]] * SCOUTS
+    assert due[0] > 2.0
 
 
 def test_a_lost_scout_is_replaced() -> None:
-    """Else two tasks that fail would leave a guess in place for ever."""
-    schedule = PollSchedule(GAPS)
-    for key in range(SCOUTS):
-        schedule.add(key, 0.0)
-        schedule.discard(key)
-    schedule.add(7, 0.0)
-
-    assert look(schedule) == (2 * GAPS.min_gap, 7)
-
-
-def test_scouts_that_hang_do_not_stop_the_learning() -> None:
-    """What is found finished at the first look teaches as well as a scout."""
-    schedule = PollSchedule(GAPS)
-    play(schedule, [1e5] * SCOUTS + [1.0] * 200)
-
-    assert schedule.usual == pytest.approx(1.0, rel=0.1)
-
-
-def test_the_first_look_follows_what_was_learned() -> None:
-    """Up if it came too early, down a quarter as much if it did not; later looks teach nothing."""
-    schedule = learned(4.0)
-    schedule.add(1, 10.0)
-    assert look(schedule) == (14.0, 1)
-    schedule.running(1, 14.0)
-    assert schedule.usual == pytest.approx(4.32)
-    schedule.finished(look(schedule)[1], 15.0)
-    assert schedule.usual == pytest.approx(4.32)
-
-    schedule.add(2, 20.0)
-    schedule.finished(look(schedule)[1], 24.32)
-    assert schedule.usual == pytest.approx(4.32 * 0.98)
-
-
-def test_gaps_grow_up_to_a_cap() -> None:
-    """From an eighth of the usual duration, by half each time."""
-    schedule = learned(8.0)
+    """Until a task has finished, somebody must be watched closely."""
+    schedule = after_scouts(LatencyModel())
     schedule.add(1, 0.0)
-    times = []
-    for _ in range(8):
-        at, key = look(schedule)
-        schedule.running(key, at)
+
+    assert schedule.next_due_at() == 0.5
+
+
+def test_few_looks_find_tasks_soon() -> None:
+    """From the first batch on: looks every two seconds would be 5.5 a task, and find it after 1.0 seconds."""
+    delays, looks = play(PollSchedule(GAPS, LatencyModel()), uniform(400))
+
+    assert sum(looks) / len(looks) < 4.4
+    assert sum(delays) / len(delays) < 1.0
+
+
+def test_a_scarcer_request_costs_more_looks_less() -> None:
+    """It is cheap if few tasks are in flight and no submit waits, or if a spare request is sure to be spare."""
+    schedule = after_scouts()
+    schedule.add(1, 0.0)
+    due_at = []
+    for waiting, sure in ((0, True), (1, True), (1, False)):
+        schedule.weigh(waiting, 10.0, sure=sure)
+        due_at.append(schedule.next_due_at())
+
+    assert due_at == sorted(due_at)
+    assert len(set(due_at)) == 3
+
+
+def test_eagerness_buys_looks() -> None:
+    """Who wants to know sooner pays with more looks."""
+    calm, eager = (play(after_scouts(eagerness=one), uniform(150)) for one in (0.3, 4.0))
+
+    assert sum(eager[0]) < 0.6 * sum(calm[0])
+    assert sum(eager[1]) > 1.4 * sum(calm[1])
+
+
+def test_a_sure_hit_beats_a_submit() -> None:
+    """Nothing less does, as long as many submits wait for a limited rate."""
+    model = learned_model()
+    schedule = after_scouts(model)
+    schedule.add(1, 0.0)
+    schedule.weigh(MANY, 10.0, sure=True)
+    sure_at = model.age_when_done(0.0, SURE_HIT)
+
+    assert schedule.next_due_at() < sure_at - 1.0
+    assert not schedule.beats_submit(sure_at - 0.01)
+    assert schedule.beats_submit(sure_at + 0.01)
+
+
+@pytest.mark.parametrize(("waiting", "rate"), [(100, 10.0), (MANY, math.inf)])
+def test_a_submit_beats_a_sure_hit(waiting: int, rate: float) -> None:
+    """If requests cost nothing; and near the end of the queue, where what is submitted last ends last."""
+    schedule = after_scouts()
+    schedule.add(1, 0.0)
+    schedule.weigh(waiting, rate, sure=True)
+
+    assert not schedule.beats_submit(20.0)
+
+
+def test_a_task_that_may_be_done_for_long_beats_a_submit() -> None:
+    """However unlikely: with a heavy tail nothing is ever a sure hit."""
+    model = LatencyModel(finished=1)
+    schedule = after_scouts(model, Polling(max_gap=1000.0))
+    schedule.add(1, 0.0)
+    schedule.weigh(MANY, 10.0, sure=True)
+    schedule.take(24.0)
+    schedule.running(1, 24.1)
+    urgent_at = model.age_when_lost(24.0, URGENT * model.usual)
+
+    assert model.p(24.0, urgent_at) < SURE_HIT - 0.05
+    assert not schedule.beats_submit(urgent_at - 0.1)
+    assert schedule.beats_submit(urgent_at + 0.1)
+
+
+def test_the_one_that_is_done_most_likely_is_looked_at_first() -> None:
+    """Among tasks never looked at the oldest, among all whoever is ahead by what is known."""
+    model = learned_model()
+    schedule = after_scouts(model)
+    for key, submitted_at in enumerate([3.0, 0.0, 2.0, 1.0]):
+        schedule.add(key, submitted_at)
+    assert schedule.take(13.0) == 1
+    schedule.running(1, 13.0)
+
+    assert [schedule.take(13.8) for _ in range(4)] == [3, 2, 0, 1]
+
+
+def test_a_probe_is_looked_at_early() -> None:
+    """One in fifty is, so that a faster service shows even while submits come first."""
+    model = learned_model()
+    schedule = after_scouts(model)
+    schedule.weigh(MANY, 10.0, sure=True)
+    for key in range(PROBE_EVERY):
+        schedule.add(key, 0.0)
+
+    assert not schedule.beats_submit(model.usual - 0.01)
+    assert schedule.beats_submit(model.usual + 0.01)
+    probe = schedule.take(model.usual + 0.01)
+    assert probe == PROBE_EVERY - SCOUTS - 1
+    schedule.running(probe, model.usual + 0.1)
+    assert not schedule.beats_submit(model.usual + 0.5)
+
+
+def test_a_task_of_unknown_age_is_looked_at_at_once_and_teaches_nothing() -> None:
+    """It was paid for long ago, so it is done most likely, and that outranks everything."""
+    model = learned_model()
+    before = model.finished, model.usual
+    schedule = after_scouts(model)
+    schedule.weigh(MANY, 10.0, sure=True)
+    schedule.add_known(7, 100.0)
+    assert schedule.next_due_at() <= 100.0
+    assert schedule.beats_submit(100.0)
+    assert schedule.take(100.0) == 7
+    schedule.running(7, 100.1)
+
+    again_at = schedule.next_due_at()
+    assert 100.0 < again_at < 110.0
+    schedule.take(again_at)
+    schedule.finished(7, again_at)
+    assert (model.finished, model.usual) == before
+
+
+def test_a_failed_look_rests() -> None:
+    """It taught nothing, so the task is as it was; but it is left alone for as long as was asked."""
+    schedule = after_scouts()
+    schedule.add(1, 0.0)
+    schedule.take(12.0)
+    schedule.failed(1, 12.1, 3.0)
+
+    assert schedule.next_due_at() == 15.1
+    assert schedule.take(15.1) == 1
+    schedule.finished(1, 15.2)
+    assert len(schedule) == 0
+
+
+def test_a_discarded_task_is_forgotten() -> None:
+    """Wherever it stands, and also if nobody knows it."""
+    schedule = after_scouts()
+    schedule.add(1, 0.0)
+    schedule.add(2, 0.0)
+    schedule.take(12.0)
+    schedule.running(1, 12.0)
+    schedule.add_known(3, 12.0)
+    for key in (1, 2, 3, 4):
+        schedule.discard(key)
+
+    assert (schedule.next_due_at(), len(schedule)) == (math.inf, 0)
+    assert not schedule.beats_submit(50.0)
+
+
+@pytest.mark.parametrize("gaps", [Polling(0.25, 10.0), Polling(2.0, 2.5), Polling(0.01, 0.4), Polling(5.0, 1.0)])
+@pytest.mark.parametrize("waiting", [0, MANY])
+def test_the_gaps_are_kept(gaps: Polling, waiting: int) -> None:
+    """Never sooner than the floor, which wins; a look that outranks submits no later than the ceiling."""
+    schedule = after_scouts(gaps=gaps)
+    schedule.weigh(waiting, 10.0, sure=False)
+    schedule.add(1, 0.0)
+    times: list[float] = []
+    for _ in range(12):
+        at = schedule.next_due_at()
+        if at == -math.inf or waiting:
+            at = next(now for now in itertools.count(times[-1] if times else 0.0, 0.01) if schedule.beats_submit(now))
+        schedule.take(at)
+        schedule.running(1, at)
         times.append(at)
 
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert gaps == pytest.approx([1.08, 1.62, 2.43, 3.645, 5.4675, 8.20125, 10.0])
+    between = [after - before for before, after in itertools.pairwise(times)]
+    assert min(between) >= gaps.min_gap - 1e-6
+    assert max(between) <= max(gaps.max_gap, gaps.min_gap, 0.06 * times[-1]) + 0.02
+    if not waiting:
+        assert max(between) <= max(min(LATE_GAP, gaps.max_gap), gaps.min_gap, 0.06 * times[-1]) + 0.02
 
 
-@pytest.mark.parametrize("usual", [0.02, 0.25, 1.0])
-def test_no_two_looks_are_closer_than_the_smallest_gap(usual: float) -> None:
-    """However fast the service is."""
-    schedule = learned(usual)
-    schedule.add(1, 0.0)
-    at, key = look(schedule)
-    schedule.running(key, at)
-
-    assert at >= GAPS.min_gap
-    assert look(schedule)[0] - at >= GAPS.min_gap
+events = st.lists(st.tuples(st.sampled_from(["add", "known", "look", "fail", "done", "drop"]), st.floats(0, 5)))
 
 
-def test_an_attached_task_is_looked_at_at_once() -> None:
-    """Nobody knows its age, so it teaches nothing."""
-    schedule = learned(4.0)
-    schedule.add_known(1, 100.0)
-    assert look(schedule) == (100.0, 1)
-    schedule.running(1, 100.0)
-    assert look(schedule) == (100.25, 1)
-    schedule.running(1, 100.25)
-    assert look(schedule) == (100.625, 1)
-    schedule.finished(1, 100.625)
-    assert schedule.usual == 4.0
-
-    schedule = PollSchedule(GAPS)
-    schedule.add_known(1, 0.0)
-    schedule.finished(look(schedule)[1], 0.0)
-    schedule.add(2, 0.0)
-    schedule.finished(look(schedule)[1], 3.0)
-    assert schedule.usual == 3.0
-
-
-def test_a_failed_look_comes_back_when_it_is_told_to() -> None:
-    """It taught nothing, so the next one counts as the first."""
-    schedule = learned(4.0)
-    schedule.add(1, 0.0)
-    look(schedule)
-    schedule.failed(1, 4.0, 8.0)
-    assert look(schedule) == (12.0, 1)
-    assert schedule.usual == 4.0
-    schedule.running(1, 12.0)
-
-    assert schedule.usual == pytest.approx(4.32)
-
-
-@pytest.mark.parametrize("stuck", [0.3, 1.0])
-def test_stuck_tasks_hold_up_no_others(stuck: float) -> None:
-    """However many hang, the first look at the rest is not put off for ever."""
-    draw = random.Random(1)
-    durations = [1800.0 if draw.random() < stuck else draw.uniform(5, 15) for _ in range(400)]
-
-    schedule = learned(10.0)
-    play(schedule, durations)
-
-    assert schedule.usual <= LATEST_FIRST_LOOK
+@settings(deadline=None)
+@given(events, st.sampled_from([0, 1, MANY]), st.sampled_from([1.0, math.inf]))
+def test_every_task_is_looked_at_until_it_is_finished(
+    events: list[tuple[str, float]], waiting: int, rate: float
+) -> None:
+    """Whatever happens to whichever task in whatever order, no task is lost and none is taken twice."""
+    schedule = PollSchedule(GAPS, LatencyModel())
+    keys = itertools.count()
+    resting: set[int] = set()
+    now = 0.0
+    for event, wait in [*events, *[("done", 0.0)] * len(events)]:
+        now += wait
+        schedule.weigh(waiting, rate, sure=bool(waiting))
+        if event in {"add", "known"}:
+            key = next(keys)
+            (schedule.add if event == "add" else schedule.add_known)(key, now)
+            resting.add(key)
+        elif resting and event == "drop":
+            schedule.discard(resting.pop())
+        elif resting:
+            now = max(now, schedule.next_due_at())
+            schedule.beats_submit(now)
+            key = schedule.take(now)
+            assert key in resting
+            match event:
+                case "look":
+                    schedule.running(key, now)
+                case "fail":
+                    schedule.failed(key, now, wait)
+                case _:
+                    schedule.finished(key, now)
+                    resting.remove(key)
+        assert len(schedule) == len(resting)
+    assert schedule.next_due_at() == math.inf
 
 
-@pytest.mark.parametrize(
-    ("name", "looks_a_task", "delay"),
-    [("uniform", 1.45, 3.6), ("lognormal", 1.45, 4.0), ("fast and slow", 1.4, 5.5), ("constant", 1.3, 0.6)],
-)
-def test_four_first_looks_in_five_find_the_task_finished(name: str, looks_a_task: float, delay: float) -> None:
-    """That makes few looks and a small delay; the figures are exact, for the clock is virtual."""
-    draw = random.Random(7)
-    durations: Callable[[], float] = {
-        "uniform": lambda: draw.uniform(5, 15),
-        "lognormal": lambda: draw.lognormvariate(math.log(9), 0.35),
-        "fast and slow": lambda: draw.uniform(0.8, 1.6) if draw.random() < 0.3 else draw.gauss(11, 1.5),
-        "constant": lambda: 10.0,
-    }[name]
-    delays, in_time, looks = play(PollSchedule(GAPS), [durations() for _ in range(2000)])
+def test_bookings_follow_what_is_learned() -> None:
+    """A task that was to be looked at late is looked at sooner once others turn out to be fast."""
+    schedule = after_scouts(learned_model(20.0, 60.0), Polling(max_gap=1000.0))
+    schedule.weigh(MANY, math.inf, sure=False)
+    schedule.add(0, 0.0)
+    schedule.take(10.0)
+    schedule.running(0, 10.0)
+    before = schedule.next_due_at()
+    for key in range(1, 40):
+        schedule.add(key, 0.0)
+        assert schedule.take(10.2) == key
+        schedule.finished(key, 10.2)
 
-    assert 0.74 <= sum(in_time[500:]) / 1500 <= 0.86
-    assert looks / 2000 <= looks_a_task
-    assert sum(delays) / 2000 <= delay
+    assert schedule.next_due_at() < before - 0.3
 
 
-def test_another_speed_is_learned() -> None:
-    """The service may be slow by day and fast by night."""
-    draw = random.Random(7)
-    schedule = PollSchedule(GAPS)
-    for fastest, slowest in ((5, 15), (12, 30), (1, 3)):
-        play(schedule, [draw.uniform(fastest, slowest) for _ in range(600)])
-        assert fastest < schedule.usual < 1.1 * slowest
+def test_stale_bookings_do_not_pile_up() -> None:
+    """Each look renews another task's booking; what it leaves behind is cleared now and then."""
+    schedule = after_scouts(LatencyModel(finished=1))
+    schedule.add(0, 0.0)
+    schedule.take(10.0)
+    schedule.running(0, 10.0)
+    for key in range(1, 500):
+        schedule.add(key, -20.0)
+        assert schedule.take(12.0) == key
+        schedule.finished(key, 12.0)
 
-
-class AnyOrder(RuleBasedStateMachine):
-    """Whatever is done in whatever order, every task is somewhere, and once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.schedule = PollSchedule(GAPS)
-        self.now = 0.0
-        self.number = 0
-        self.waiting: set[int] = set()
-        self.out: list[int] = []
-
-    @rule(known=st.booleans())
-    def add(self, known: bool) -> None:
-        """Watch one more task."""
-        self.number += 1
-        (self.schedule.add_known if known else self.schedule.add)(self.number, self.now)
-        self.waiting.add(self.number)
-
-    @rule(seconds=st.floats(0, 20))
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-
-    @precondition(lambda self: self.waiting)
-    @rule()
-    def take(self) -> None:
-        """Look at whichever is due next, when it is."""
-        self.now = max(self.now, self.schedule.next_due_at())
-        key = self.schedule.take(self.now)
-        self.waiting.remove(key)
-        self.out.append(key)
-
-    @precondition(lambda self: self.out)
-    @rule(answer=st.sampled_from(["running", "failed", "finished", "discard"]))
-    def answer(self, answer: str) -> None:
-        """A look comes to its end, in the order in which they began."""
-        key = self.out.pop(0)
-        match answer:
-            case "running":
-                self.schedule.running(key, self.now)
-                self.waiting.add(key)
-            case "failed":
-                self.schedule.failed(key, self.now, 0.5)
-                self.waiting.add(key)
-            case "finished":
-                self.schedule.finished(key, self.now)
-                self.schedule.discard(key)
-            case _:
-                self.schedule.discard(key)
-
-    @precondition(lambda self: self.waiting)
-    @rule(pick=st.integers(0, 100))
-    def discard(self, pick: int) -> None:
-        """Nobody wants to know any more."""
-        key = sorted(self.waiting)[pick % len(self.waiting)]
-        self.schedule.discard(key)
-        self.waiting.remove(key)
-
-    @invariant()
-    def nothing_is_lost(self) -> None:
-        """Each task is counted, and something is due as long as any waits."""
-        assert len(self.schedule) == len(self.waiting) + len(self.out)
-        assert (self.schedule.next_due_at() < math.inf) == bool(self.waiting)
-
-    def teardown(self) -> None:
-        """What waits comes due, each once, none later than the largest gap from now."""
-        due = [look(self.schedule) for _ in self.waiting]
-        assert sorted(key for _, key in due) == sorted(self.waiting)
-        assert self.schedule.next_due_at() == math.inf
-        assert all(at <= self.now + max(GAPS.max_gap, self.schedule.usual) for at, _ in due)
-
-
-AnyOrder.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
-test_any_order = AnyOrder.TestCase
+    heaps = (schedule._first, schedule._fresh, schedule._resting, schedule._due)
+    assert max(map(len, heaps)) <= 2 * len(schedule) + SLACK + 1
+    assert len(schedule._renewals) <= 2

@@ -17,6 +17,7 @@ from PIL import Image
 
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import Dispatch
+from hunyuan_async._core.latency import LatencyModel
 from hunyuan_async._core.lifecycle import TRANSITIONS, Item, State, Step
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
@@ -172,7 +173,7 @@ async def bench() -> AsyncIterator[Callable[..., Bench]]:
         engine = Engine(
             transport,
             Books(Book(diary, Budget(credits))),
-            Dispatch(Pacer(100, 100), PollSchedule(Polling()), Slots(slots, slots), 200),
+            Dispatch(Pacer(100, 100), PollSchedule(Polling(), LatencyModel()), Slots(slots, slots), 200),
             service=service,
             timeouts=timeouts or Timeouts(),
             downloads=8,

@@ -10,6 +10,7 @@ import pytest
 
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import Decision, Dispatch, Ticket
+from hunyuan_async._core.latency import LatencyModel
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
 from hunyuan_async._core.slots import Slots
@@ -22,7 +23,7 @@ Build = Callable[..., Dispatcher]
 
 def unlimited(*, rate: float = math.inf, slots: int = 10**6) -> Dispatch:
     """A dispatch that holds back by what is given alone."""
-    return Dispatch(Pacer(rate, rate), PollSchedule(Polling()), Slots(slots, slots), 200)
+    return Dispatch(Pacer(rate, rate), PollSchedule(Polling(), LatencyModel()), Slots(slots, slots), 200)
 
 
 @pytest.fixture
