@@ -26,7 +26,7 @@ class Dispatcher:
         broken: Callable[[BaseException], None],
     ) -> None:
         self.dispatch = dispatch
-        self.reason: str | None = None  # what holds the head of the queue back
+        self.reason: str | None = None  # what holds the next request back
         self._look = look
         self._broken = broken
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
@@ -92,7 +92,7 @@ class Dispatcher:
             for _ in range(PERMITS_A_TURN):
                 decision = self.dispatch.next(loop.time())
                 if isinstance(decision, Wait):
-                    self.reason = decision.reason
+                    self.reason = decision.obstacle.reason if decision.obstacle else None
                     await self._sleep(decision.until)
                     break
                 self._act(decision)

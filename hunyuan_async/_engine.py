@@ -26,7 +26,7 @@ from hunyuan_async._poller import Poller
 from hunyuan_async._recorder import Book, Books, Recorder
 from hunyuan_async._saving import Saver
 from hunyuan_async._sending import Sender
-from hunyuan_async._tally import UNCLAIMED, Tally, log, utc_now
+from hunyuan_async._tally import UNCLAIMED, Tally, Traffic, log, utc_now
 from hunyuan_async._targets import Target
 from hunyuan_async.errors import (
     ContentRefused,
@@ -146,7 +146,7 @@ class Engine:
                 await self._recall(item)
             first = await self.sender.submit(item, ticket) if ticket else None
             if item.state is State.SUBMITTED:
-                await self._collect(item, first, new=ticket is not None)
+                await self._collect(item, first, sent_at=ticket.sent_at if ticket else None)
             if item.state is State.COMPLETED and item.completion and not item.completion.urls:
                 item.completion, item.finished_at = await self._look_for_images(item.completion.task_id), utc_now()
             if item.state is State.COMPLETED and target:
@@ -187,10 +187,10 @@ class Engine:
             self.books.of(item).budget.book(at_risk=-item.credits, spent=item.credits)
             await self.books.take(item, Step.ACCEPT)
 
-    async def _collect(self, item: Item, first: Reply | None, *, new: bool) -> None:
+    async def _collect(self, item: Item, first: Reply | None, *, sent_at: float | None) -> None:
         """Wait until the task ends; the first answer that says so is recorded before anything else is done."""
         assert item.task_id is not None
-        now = self._loop.time()
+        now, new = self._loop.time(), sent_at is not None
         images = item.request.images if item.request else ()
         watch = Watch(item.task_id, self._service, now + self._timeouts.task, now + NOT_YET if new else now, images)
         verdict = watch.judge(first, now) if first else KeepWaiting()
@@ -198,7 +198,9 @@ class Engine:
             self._dispatch.slots.take()
         try:
             if isinstance(verdict, KeepWaiting):
-                verdict = await self._poller.verdict(item.task_id, watch.judge, new=new)
+                verdict = await self._poller.verdict(
+                    item.task_id, watch.judge, sent_at=sent_at, interactive=item.interactive
+                )
         finally:
             slots = self._dispatch.slots
             (slots.finished if isinstance(verdict, TaskStatus) else slots.give_back)()
@@ -260,7 +262,7 @@ class Engine:
             InvalidRequest: It is no task id.
         """
         _check_task_id(task_id)
-        return await self._poller.verdict(task_id, partial(one_look, task_id), new=False)
+        return await self._poller.verdict(task_id, partial(one_look, task_id))
 
     async def _fresh(self, task_id: str) -> TaskStatus | HunyuanError:
         if not task_id:
@@ -278,6 +280,10 @@ class Engine:
         budget = Budget(limit, spent, at_risk=at_risk, within=self.books.own.budget)
         self.books.of_runs[run] = Book(recorder, budget)
         return budget
+
+    def traffic(self) -> Traffic:
+        """Count the requests so far; any thread may ask."""
+        return self._tally.traffic()
 
     async def leave(self, run: str) -> None:
         """Let go of a run's items: answers to submits already sent are waited for, images are not."""
@@ -333,6 +339,8 @@ class Engine:
     def statistics(self) -> Statistics:
         """Take a snapshot."""
         dispatch, budget, tally = self._dispatch, self.books.own.budget, self._tally
+        schedule, model = dispatch.schedule, dispatch.schedule.model
+        learned = max(1, model.finished)
         return Statistics(
             waiting=dispatch.waiting,
             in_flight=dispatch.slots.in_use,
@@ -342,7 +350,13 @@ class Engine:
             credits_reserved=budget.reserved,
             credits_at_risk=budget.at_risk,
             rate=dispatch.pacer.rate,
+            rate_found=dispatch.pacer.found,
             waiting_for=self._dispatcher.reason,
+            waited={**dispatch.waited},
+            latency_p50=model.quantile(0.5) if model.finished else None,
+            latency_p95=model.quantile(0.95) if model.finished else None,
+            polls_per_task=schedule.looks / learned if model.finished else None,
+            notice_delay=schedule.delay / learned if model.finished else None,
             succeeded=tally.succeeded,
             failed=tally.failed,
             unknown=tally.unknown,

@@ -50,10 +50,12 @@ class Poller:
         self._given_up: Callable[[str], HunyuanError] | None = None
         self._numbers = itertools.count()
 
-    async def verdict(self, task_id: str, judge: Judge, *, new: bool) -> Verdict:
+    async def verdict(
+        self, task_id: str, judge: Judge, *, sent_at: float | None = None, interactive: bool = False
+    ) -> Verdict:
         """Wait until *judge*, given each look at the task, comes to a verdict.
 
-        A *new* task was accepted just now; another one is looked at at once.
+        A task of which nobody knows when it was *sent* is looked at at once; one that is *interactive* before others.
         """
         if self._bug:
             raise self._bug
@@ -63,7 +65,10 @@ class Poller:
         key = next(self._numbers)
         watched = self._watched[key] = _Watched(task_id, judge, loop.create_future())
         schedule = self._dispatch.schedule
-        (schedule.add if new else schedule.add_known)(key, loop.time())
+        if sent_at is None:
+            schedule.add_known(key, loop.time())
+        else:
+            schedule.add(key, sent_at, interactive=interactive)
         self._wake()
         try:
             return await watched.verdict
@@ -87,7 +92,7 @@ class Poller:
         schedule = self._dispatch.schedule
         match verdict:
             case KeepWaiting(delay=None):
-                schedule.running(key, now)
+                schedule.running(key, now, after or 0.0)
             case KeepWaiting(delay=float() as delay):
                 schedule.failed(key, now, delay)
             case TaskStatus():

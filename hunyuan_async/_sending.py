@@ -59,8 +59,8 @@ class Sender:
         self._accepted_at = -math.inf
         self._denied = False  # whether the last answer that was about the key refused it
 
-    async def admit(self, item: Item) -> Ticket:
-        """Wait for *item*'s turn to be sent; cancelling the wait costs nothing.
+    async def admit(self, item: Item, *, behind: float = 0) -> Ticket:
+        """Wait for *item*'s turn to be sent, with so many more *behind* it; cancelling the wait costs nothing.
 
         Raises:
             BudgetExceeded: A limit on credits is spent.
@@ -68,7 +68,13 @@ class Sender:
             ServiceUnavailable: Nobody can tell what becomes of submits.
             HunyuanError: Whatever the whole queue was turned away with, for example a refused key.
         """
-        ticket = Ticket(item.credits, self._books.of(item).budget)
+        ticket = Ticket(
+            item.credits,
+            self._books.of(item).budget,
+            tenant=item.tenant or item.run,
+            interactive=item.interactive,
+            behind=behind,
+        )
         try:
             if not self.closed:
                 await self._books.open()
@@ -108,11 +114,11 @@ class Sender:
                     finished = answer and (answer.urls or answer.state in {TaskState.COMPLETED, TaskState.FAILED})
                     return seen if finished and isinstance(seen, Reply) else None
                 case TryAgain():
-                    ticket = await self._put_off(item, ticket, verdict, since)
+                    await self._put_off(item, ticket, verdict, since)
                 case AuthError() if not self._denied:  # not yet for everyone: one answer may be a mishap
                     self._denied = True
                     self._dispatcher.dispatch.refused(ticket)
-                    ticket = await self._again(item, verdict)
+                    await self._again(item, ticket, verdict)
                 case _:
                     await self._refuse(item, ticket, verdict)
                     raise verdict
@@ -187,7 +193,7 @@ class Sender:
         if acceptance := self._acceptance.get(item):
             acceptance.set_result(None)
 
-    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, since: float) -> Ticket:
+    async def _put_off(self, item: Item, ticket: Ticket, verdict: TryAgain, since: float) -> None:
         """Wait for another permit, at the head of the queue, unless nothing was accepted for too long *since*."""
         now = self._loop.time()
         jitter = random.random()  # noqa: S311 - spreads load, hides nothing
@@ -196,9 +202,9 @@ class Sender:
         if pause:
             self._tally.paused(self._dispatcher.dispatch.pacer.reason, pause)
         lasts = now - max(since, self._accepted_at) >= self._patience
-        return await self._again(item, verdict.error, lasts=lasts)
+        await self._again(item, ticket, verdict.error, lasts=lasts)
 
-    async def _again(self, item: Item, error: HunyuanError, *, lasts: bool = False) -> Ticket:
+    async def _again(self, item: Item, ticket: Ticket, error: HunyuanError, *, lasts: bool = False) -> None:
         """Wait for another permit at the head of the queue, unless the trouble *lasts* or nobody waits any more."""
         self._dispatcher.wake()
         await self._take_back(item, error)
@@ -207,9 +213,7 @@ class Sender:
         if lasts:
             self._dispatcher.turn_away(error)
             raise error
-        ticket = Ticket(item.credits, self._books.of(item).budget)
         await self._dispatcher.permit(ticket, again=True)
-        return ticket
 
     async def _take_back(self, item: Item, error: HunyuanError) -> None:
         item.error = error

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import attrs
 
@@ -17,6 +18,14 @@ from hunyuan_async.models import SavedImage, TaskState, TaskStatus
 log = logging.getLogger("hunyuan_async")
 
 UNCLAIMED = "task %s is paid and its caller went away; the client goes on watching it, see Client.unclaimed"
+
+
+class Traffic(NamedTuple):
+    """Requests by what they are, and how many of them were answered with "too many requests"."""
+
+    submits: int
+    polls: int
+    limited: int
 
 
 @attrs.define
@@ -32,6 +41,10 @@ class Tally:
     limited: int = 0
     unclear: int = 0
     _unknown_words: set[str] = attrs.field(factory=set)
+
+    def traffic(self) -> Traffic:
+        """Return the counts of requests; any thread may ask."""
+        return Traffic(self.submits, self.polls, self.limited)
 
     def sending(self, item_id: str) -> None:
         """A submit is about to leave."""

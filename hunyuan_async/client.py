@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -73,6 +74,8 @@ class Client:
         size: str | None = None,
         seed: int | None = None,
         timeout: float | None = None,
+        tenant: str = "",
+        interactive: bool = False,
     ) -> ImageResult:
         """Make an image and wait for it, however many others are under way.
 
@@ -82,11 +85,13 @@ class Client:
             seed: 0 to 2**31 - 1; without one, a seed is drawn and recorded.
             timeout: Seconds for the whole wait, queue included. If it passes after the request was sent, the error's
                 `task` can be awaited again for free.
+            tenant: On whose behalf; those who wait take turns, however many requests each has.
+            interactive: A person waits for it: it goes before what nobody waits for, and is looked at sooner.
 
         Raises:
             HunyuanError: The image was not made, or not in time; `charged` says whether it was paid.
         """
-        return await self._generate(_with(request, size, seed), timeout)
+        return await self._generate(self._plan(_with(request, size, seed), tenant, interactive), timeout)
 
     async def edit(
         self,
@@ -96,19 +101,28 @@ class Client:
         size: str | None = None,
         seed: int | None = None,
         timeout: float | None = None,
+        tenant: str = "",
+        interactive: bool = False,
     ) -> ImageResult:
         """Make an image from one or two others, given by http(s) address; otherwise like `generate`."""
-        return await self._generate(_with(ImageRequest(prompt, "edit", images=images), size, seed), timeout)
+        request = _with(ImageRequest(prompt, "edit", images=images), size, seed)
+        return await self._generate(self._plan(request, tenant, interactive), timeout)
 
     async def submit(
-        self, request: str | ImageRequest, *, size: str | None = None, seed: int | None = None
+        self,
+        request: str | ImageRequest,
+        *,
+        size: str | None = None,
+        seed: int | None = None,
+        tenant: str = "",
+        interactive: bool = False,
     ) -> GenerationTask:
         """Ask for an image and return as soon as the service has accepted it; from then on it is paid.
 
         Raises:
             HunyuanError: It was not accepted, or nobody knows (`SubmitUnknown`).
         """
-        item = self._plan(_with(request, size, seed))
+        item = self._plan(_with(request, size, seed), tenant, interactive)
         engine = self._bound()
         ticket = await engine.sender.admit(item)
         task = GenerationTask(item, engine.start(item, ticket))
@@ -150,6 +164,7 @@ class Client:
         *,
         ordered: bool = False,
         window: int | None = None,
+        tenant: str = "",
         save_to: str | os.PathLike[str] | Callable[[ImageRequest], os.PathLike[str]] | None = None,
     ) -> OutcomeStream:
         """Make many images and hand their outcomes over as they complete.
@@ -160,6 +175,7 @@ class Client:
             requests: Prompts or requests, from any iterable or async iterable; it is read as far as needed.
             ordered: Hand over in the order of the requests; one slow image then holds back the rest.
             window: How many may be accepted and not yet handed over; by default as many as may be in flight.
+            tenant: On whose behalf, as for `generate`.
             save_to: A folder to save the images in, named after the requests' ids; or a function that gives each
                 request's path without the extension, which follows from the image.
         """
@@ -170,7 +186,7 @@ class Client:
         return OutcomeStream(
             self._bound(),
             requests,
-            self._plan,
+            partial(self._plan, tenant=tenant),
             window=window or self.limits.in_flight or self.service.max_in_flight,
             ordered=ordered,
             target=target_for(save_to),
@@ -228,8 +244,7 @@ class Client:
     ) -> None:
         await self.aclose()
 
-    async def _generate(self, request: ImageRequest, timeout: float | None) -> ImageResult:
-        item = self._plan(request)
+    async def _generate(self, item: Item, timeout: float | None) -> ImageResult:
         engine = self._bound()
         task: GenerationTask | None = None
         try:
@@ -246,7 +261,7 @@ class Client:
                 raise
         raise _late(item, task, engine)
 
-    def _plan(self, request: Entry) -> Item:
+    def _plan(self, request: Entry, tenant: str = "", interactive: bool = False) -> Item:
         """Check a request and draw what it leaves open, before anything is sent."""
         if isinstance(request, Item):
             return request
@@ -254,7 +269,7 @@ class Client:
         seed = secrets.randbelow(LARGEST_SEED + 1) if prepared.seed is None else prepared.seed
         prepared = attrs.evolve(prepared, seed=seed, id=prepared.id or secrets.token_hex(16))
         assert prepared.id is not None
-        return Item(prepared.id, prepared, self.service.credits_per_image)
+        return Item(prepared.id, prepared, self.service.credits_per_image, tenant=tenant, interactive=interactive)
 
     def _bound(self) -> Engine:
         """Return the engine of this loop and process; make it at first use."""

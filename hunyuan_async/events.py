@@ -6,12 +6,16 @@ prompt, a key or an image's address.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 import attrs
 
 from hunyuan_async.errors import HunyuanError
 from hunyuan_async.models import SavedImage, TaskState
+
+Cause = Literal["rate", "pause", "slots", "saving", "budget", "unclear"]
 
 
 @attrs.frozen(kw_only=True)
@@ -99,7 +103,14 @@ class Statistics:
         limited: Answers that said "too many requests".
         unclear: Polls that taught nothing, or showed a status word that we do not know.
         rate: Requests a second that may leave now; infinite if nothing limits them.
+        rate_found: Requests a second that the service takes, as measured; None until it has limited us.
         waiting_for: Why no request leaves now, in words; None if nothing holds them back.
+        waited: Seconds for which the next request was held back so far, by what did it: "rate", "pause" (the service
+            limits, or is in trouble), "slots", "saving", "budget" or "unclear" (submits without a clear answer).
+        latency_p50: Seconds from a submit within which half of the tasks finish, as learned; None until one has.
+        latency_p95: The same for 95 in 100.
+        polls_per_task: Status checks that a finished task took, on average.
+        notice_delay: Seconds from a task's finish until it was noticed, on average, as expected from what is learned.
     """
 
     waiting: int = 0
@@ -117,4 +128,10 @@ class Statistics:
     limited: int = 0
     unclear: int = 0
     rate: float = 0.0
+    rate_found: float | None = None
     waiting_for: str | None = None
+    waited: Mapping[Cause, float] = attrs.field(factory=dict)
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    polls_per_task: float | None = None
+    notice_delay: float | None = None

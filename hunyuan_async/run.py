@@ -172,6 +172,7 @@ class Run:
         try:
             record = await journal.call(self._begin)
             spent, at_risk = await journal.call(lambda file: file.credits(record.run))
+            await journal.call(lambda file: file.count_traffic(record.run, engine.traffic))
             budget = engine.open_book(record.run, journal, self.max_credits, spent=spent, at_risk=at_risk)
         except BaseException:
             await see_through(journal.aclose())
@@ -256,7 +257,9 @@ class Run:
 
     async def _stream(self) -> OutcomeStream:
         opened, limits = self._opened(), self.client.limits
-        items = _Pending(opened.journal, opened.record.run, self._planned_after)
+        after = self._planned_after
+        planned, _ = await opened.journal.call(lambda file: file.waiting(opened.record.run, after))
+        items = _Pending(opened.journal, opened.record.run, after, planned)
         # Saving has a bound of its own; the stream's must not be met before it.
         window = (limits.in_flight or self.client.service.max_in_flight) + limits.unsaved + 1
         stream = OutcomeStream(
@@ -289,9 +292,10 @@ class Run:
 class _Pending:
     """A run's unfinished items, a page at a time: first those that are paid, then those still to be sent."""
 
-    def __init__(self, journal: Journal, run: str, planned_after: int) -> None:
+    def __init__(self, journal: Journal, run: str, planned_after: int, planned: int) -> None:
         self._journal = journal
         self._run = run
+        self._to_send = planned
         self._passes: deque[tuple[Collection[State], int]] = deque([(PAID, 0), ({State.PLANNED}, planned_after)])
         self._page: deque[Item] = deque()
 
@@ -309,7 +313,12 @@ class _Pending:
                 self._passes[0] = states, self._page[-1].number
             else:
                 self._passes.popleft()
-        return self._page.popleft()
+        item = self._page.popleft()
+        self._to_send -= item.state is State.PLANNED
+        return item
+
+    def __length_hint__(self) -> int:
+        return max(0, self._to_send)
 
 
 async def _chunks(requests: Requests) -> AsyncIterator[list[str | ImageRequest]]:

@@ -58,7 +58,7 @@ class Service:
         usd_per_credit: What a credit costs, for estimates.
         start_rate: Requests a second that an unknown limit is probed from.
         start_in_flight: Tasks in flight that an unknown limit is probed from.
-        max_in_flight: As far as probing goes.
+        max_in_flight: As far as probing goes, if the request rate found has use for so many.
         refusal_words: Parts of an error code or message that mean the content policy said no.
         credit_words: Parts of an error code or message that mean the account is empty.
     """
@@ -92,7 +92,7 @@ class Service:
     usd_per_credit: float = 0.002
     start_rate: float = 2.0
     start_in_flight: int = 8
-    max_in_flight: int = 64
+    max_in_flight: int = 1000
     refusal_words: tuple[str, ...] = (
         "moderation",
         "content policy",
@@ -168,10 +168,13 @@ class Polling:
     Attributes:
         min_gap: Between two looks at one task, at least.
         max_gap: Between two looks at one task, at most.
+        eagerness: How much sooner to notice at the cost of more looks, where requests are to spare: at 2, a look need
+            save only half the seconds. Where they are scarce, what makes the most images decides.
     """
 
     min_gap: float = attrs.field(default=0.25, validator=_ABOVE_ZERO)
     max_gap: float = attrs.field(default=10.0, validator=_ABOVE_ZERO)
+    eagerness: float = attrs.field(default=1.0, validator=_ABOVE_ZERO)
 
 
 UNLIMITED = Limits(rate=math.inf)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import operator
+import sys
 from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -123,13 +125,15 @@ class OutcomeStream:
     async def _feed(self) -> None:
         numbers = itertools.count()
         if isinstance(self._entries, AsyncIterable):
-            async for entry in self._entries:
-                await self._start(next(numbers), entry)
+            later = aiter(self._entries)
+            async for entry in later:
+                await self._start(next(numbers), entry, _length(later))
         else:
-            for entry in self._entries:
-                await self._start(next(numbers), entry)
+            rest = iter(self._entries)
+            for entry in rest:
+                await self._start(next(numbers), entry, _length(rest))
 
-    async def _start(self, number: int, entry: Entry) -> None:
+    async def _start(self, number: int, entry: Entry, behind: int) -> None:
         await self._places.acquire()
         ticket = None
         try:
@@ -138,7 +142,7 @@ class OutcomeStream:
             if item.state is State.PLANNED:
                 if target and target.taken:
                     raise InvalidRequest(f"{target.path} exists already; nothing was sent. Choose another name for it.")
-                ticket = await self._engine.sender.admit(item)
+                ticket = await self._engine.sender.admit(item, behind=behind)
         except HunyuanError as error:
             if isinstance(error, FATAL):
                 raise
@@ -185,6 +189,11 @@ class OutcomeStream:
         for task in self._waiting.values():
             if task:
                 self._engine.disown(task.item, task.running)
+
+
+def _length(rest: object) -> int:
+    """How many entries are still to come; if nobody knows, very many."""
+    return operator.length_hint(rest, sys.maxsize)
 
 
 def _request_of(entry: Entry) -> ImageRequest | None:

@@ -20,8 +20,9 @@ from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
 from hunyuan_async._core.turns import Turns
 from hunyuan_async.errors import NotSent
+from hunyuan_async.events import Cause
 
-MAX_POLLS_OUT = 64  # requests; more would only wait in the connection pool
+MAX_POLLS_OUT = 256  # requests; more would only wait in the connection pool
 
 
 @attrs.define(eq=False)
@@ -33,6 +34,7 @@ class Ticket:
         budget: Where to reserve them.
         tenant: Who takes turns with others.
         interactive: Whether a person waits for it.
+        behind: How many more will come after it one by one, as far as its sender knows.
         withdrawn: Whether nobody waits for it any more.
         sent_at: When it was let go.
     """
@@ -41,6 +43,7 @@ class Ticket:
     budget: Budget
     tenant: str = ""
     interactive: bool = False
+    behind: float = 0.0
     withdrawn: bool = False
     sent_at: float = -math.inf
 
@@ -68,11 +71,19 @@ class OverBudget:
 
 
 @attrs.frozen
+class Obstacle:
+    """What holds the next request back: a word to count by, and the whole truth."""
+
+    cause: Cause
+    reason: str
+
+
+@attrs.frozen
 class Wait:
-    """Nothing may leave before `until`, unless something changes; `reason` says what holds a submit back."""
+    """Nothing may leave before `until`, unless something changes."""
 
     until: float
-    reason: str | None = None
+    obstacle: Obstacle | None = None
 
 
 Decision = Send | Look | OverBudget | Wait
@@ -90,6 +101,7 @@ class Dispatch:
         breaker: When submits rest although a request may leave.
         saving: How many do.
         polls_out: Looks whose answer is awaited.
+        waited: Seconds for which the next request was held back, by what did it.
     """
 
     pacer: Pacer
@@ -99,8 +111,12 @@ class Dispatch:
     breaker: Breaker = attrs.field(factory=Breaker)
     saving: int = 0
     polls_out: int = 0
+    waited: dict[Cause, float] = attrs.field(factory=dict)
+    _held_since: float = 0.0
+    _held_by: Cause | None = None
     # Whether a submit was refused and no look since tells if that was the request rate or the number of tasks.
     _in_doubt: bool = False
+    _clicked: bool = False  # whether a person's submit went before looks just now: two of those would starve them
     _queue: Turns[Ticket] = attrs.field(factory=Turns)
 
     def ask(self, ticket: Ticket, *, again: bool = False) -> None:
@@ -114,11 +130,20 @@ class Dispatch:
 
     def next(self, now: float) -> Decision:
         """Decide, and take what the decision needs."""
+        decision = self._next(now)
+        if self._held_by:
+            self.waited[self._held_by] = self.waited.get(self._held_by, 0.0) + now - self._held_since
+        self._held_since = now
+        self._held_by = decision.obstacle.cause if isinstance(decision, Wait) and decision.obstacle else None
+        return decision
+
+    def _next(self, now: float) -> Decision:
         ticket = self._queue.head()
         if ticket and (exceeded := ticket.budget.exceeded_by(ticket.credits)):
             self._queue.pop()
             return OverBudget(ticket, exceeded)
-        self.schedule.weigh(self._queue.depth, self.pacer.rate, sure=self.pacer.sure(now))
+        backlog = self._queue.depth + ticket.behind if ticket else 0
+        self.schedule.weigh(backlog, self.pacer.rate, sure=self.pacer.sure(now))
         due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
         obstacle = self._obstacle(ticket, now) if ticket else None
         may_submit = ticket is not None and not obstacle
@@ -130,10 +155,15 @@ class Dispatch:
         if ready_at > now:
             return Wait(ready_at, obstacle or self._pacing(now))
         self.pacer.take(now)
-        if due_at <= now and (not may_submit or self._in_doubt or self.schedule.beats_submit(now)):
+        if due_at <= now and (not may_submit or self._in_doubt or self._look_is_better(ticket, now)):
             self.polls_out += 1
+            self._clicked = False
             return Look(self.schedule.take(now))
         return self._send(now)
+
+    def _look_is_better(self, ticket: Ticket | None, now: float) -> bool:
+        clicked = ticket is not None and ticket.interactive and not self._clicked
+        return not clicked and self.schedule.beats_submit(now)
 
     def _send(self, now: float) -> Send:
         ticket = self._queue.pop()
@@ -141,6 +171,7 @@ class Dispatch:
         self.breaker.sent()
         ticket.budget.reserve(ticket.credits)
         ticket.sent_at = now
+        self._clicked = ticket.interactive
         return Send(ticket)
 
     def give_back(self, ticket: Ticket) -> None:
@@ -197,18 +228,22 @@ class Dispatch:
         if status is not None and status < 500:
             self.pacer.answered(now, sent_at)
             self.slots.poll_answered()
+            self.slots.useful = self.pacer.known * self.schedule.model.usual
         return None
 
-    def _obstacle(self, ticket: Ticket, now: float) -> str | None:
+    def _obstacle(self, ticket: Ticket, now: float) -> Obstacle | None:
         if self.breaker.ready_at() > now:
-            return f"{self.breaker.unclear} submits in a row got no clear answer; each may have been charged"
+            unclear = f"{self.breaker.unclear} submits in a row got no clear answer; each may have been charged"
+            return Obstacle("unclear", unclear)
         if self.saving > self.max_saving:
-            return f"{self.saving} finished images wait to be saved"
+            return Obstacle("saving", f"{self.saving} finished images wait to be saved")
         if not self.slots.free:
-            return f"all {self.slots.bound} slots are in use"
+            return Obstacle("slots", f"all {self.slots.bound} slots are in use")
         if not ticket.budget.fits(ticket.credits):
-            return "the rest of the budget is reserved for submits under way"
+            return Obstacle("budget", "the rest of the budget is reserved for submits under way")
         return None
 
-    def _pacing(self, now: float) -> str:
-        return self.pacer.reason if self.pacer.paused_until > now else "the request rate"
+    def _pacing(self, now: float) -> Obstacle:
+        if self.pacer.paused_until > now:
+            return Obstacle("pause", self.pacer.reason)
+        return Obstacle("rate", "the request rate")

@@ -155,6 +155,11 @@ class LatencyModel:
         """Return the seconds for which such a task is expected to have been finished unnoticed by *age*."""
         return self._fitted().lost(seen / self.scale, age / self.scale) * self.scale
 
+    def unnoticed(self, seen: float, age: float) -> float:
+        """Return for how many seconds such a task had been finished, as expected, when *age* showed that it was."""
+        p = self.p(seen, age)
+        return self.lost(seen, age) / p if p > 0 else (age - seen) / 2
+
     def age_when_done(self, seen: float, p: float) -> float:
         """Return the age at which a task, running at the age *seen*, has finished with probability *p*."""
         curve = self._fitted()

@@ -130,6 +130,7 @@ class Item:
         sending_at: When it was last let go to the service, by the wall clock.
         run: The run it belongs to.
         tenant: On whose behalf it is made.
+        interactive: Whether a person waits for it now.
         attempt: Counted from 1: a person may have an item made again.
         given: Digest of the request as the user gave it, before defaults and seeds were filled in.
         detail: What the one who planned it wants back with it, as JSON allows.
@@ -150,6 +151,7 @@ class Item:
     sending_at: datetime | None = None
     run: str = ""
     tenant: str = ""
+    interactive: bool = False
     attempt: int = 1
     given: str = ""
     detail: Mapping[str, object] = attrs.field(factory=dict)

@@ -19,6 +19,7 @@ import attrs
 MAX_RETRY_AFTER = 300.0  # seconds; a longer wish is a mistake or an attack
 FIRST_PAUSE = 0.5  # seconds, when the service names no time; doubled with each setback
 LONGEST_LIMITED, LONGEST_PAUSE = 5.0, 30.0  # seconds: when it limits; when it is in trouble
+NOTHING_ELSE, SHUT = 60.0, 60.0  # seconds of limits alone, after which a pause may be so long: no window is longer
 PATIENCE = 5.0  # seconds without an answer, after which another request is tried
 SLOWEST = 0.05  # requests a second
 MARGIN = 0.98  # of the measured limit
@@ -141,8 +142,9 @@ class Pacer:
             if not self._in_episode:
                 self._before = _Belief(self.phase, self.rate, self.found, self._hold_until)
                 self._in_episode, self._episode_at = True, now
-            backoff = self._backoff(LONGEST_LIMITED, jitter)
-        return self._hold_back(now, "the service limits requests", retry_after or backoff)
+            shut = now - self._episode_at >= NOTHING_ELSE
+            backoff = self._backoff(SHUT if shut else LONGEST_LIMITED, jitter)
+        return self._hold_back(now, self._limits(now), retry_after or backoff)
 
     def pause(self, now: float, sent_at: float, reason: str, wish: float | None, jitter: float) -> float:
         """Hold every request back and return for how many seconds from now.
@@ -166,9 +168,19 @@ class Pacer:
             self.paused_until = self._fence = min(self.paused_until, now)
         self._before, self._in_episode, self.setbacks = None, False, 0
 
+    @property
+    def known(self) -> float:
+        """Requests a second that the service is known to take; 0 while that is being found, or if nothing limits."""
+        known = self.ceiling if self._given else self.found or 0.0
+        return known if known < math.inf else 0.0
+
     def sure(self, now: float) -> bool:
         """Whether the rate is known, so that a request that nobody wants really is spare."""
         return self._given or self.phase is Phase.HOLD or now - self._started_at > UNDISTURBED
+
+    def _limits(self, now: float) -> str:
+        minutes = int((now - self._episode_at) // 60) if self._in_episode else 0
+        return f"the service has limited every request for {minutes} min" if minutes else "the service limits requests"
 
     def _owes(self, now: float) -> float:
         if now <= self._owed_at or self._owed == 0.0:

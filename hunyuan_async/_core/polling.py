@@ -29,8 +29,9 @@ SCARCE, SPARE = 0.01, 0.03  # seconds lost that a look must save, as a share of 
 FEW, LEAST_SHARE = 20, 0.15  # with fewer tasks in flight a look costs less, down to this share of the price
 LATE_GAP, LATE_SHARE = 3.0, 0.25  # seconds, share of the age: a second look is due no later, whatever was learned
 EARLY_SHARE = 0.05  # of the age: no look comes sooner after the last one
-SCOUTS, FIRST_SCOUTING = 3, 0.5  # tasks, seconds: looked at whenever their age has doubled, to correct the guess
+SCOUTS = 3  # tasks; looked at whenever their age has doubled, to correct the guess
 PROBE_EVERY, PROBE_AT = 50, 0.5  # tasks, probability: looked at early, or faster service would never show
+LONGEST_WISH = 60.0  # seconds; a longer one is a mistake
 SLACK = 64  # stale bookings that a heap may hold besides as many as there are tasks
 
 
@@ -39,9 +40,11 @@ class _Task:
     submitted_at: float
     scout: bool = False
     probe: bool = False
+    interactive: bool = False
     age_known: bool = True
     seen: float = 0.0  # its age when it was last seen running; 0 before
     looked_at: float = -math.inf
+    looks: int = 0
     booking: int = -1  # the one that counts; others in the heaps are stale
 
 
@@ -55,25 +58,25 @@ class PollSchedule:
     A task is known by a number of the caller's.
 
     Attributes:
-        settings: The gaps allowed between two looks.
+        settings: The gaps allowed between two looks, and how much sooner to notice is worth how many more.
         model: How long tasks take, as far as learned.
-        eagerness: How much sooner finishes should be noticed at the cost of more looks, if requests are to spare:
-            twice as eager is half the price of a look.
+        looks: At tasks that have finished since.
+        delay: Seconds for which those had been finished when that was noticed, all together, as expected.
     """
 
     settings: Polling
     model: LatencyModel
-    eagerness: float = 1.0
-    _waiting: int = 0
+    looks: int = 0
+    delay: float = 0.0
+    _waiting: float = 0.0
     _rate: float = math.inf
     _sure: bool = False
     _added: int = 0
     _scouts: int = 0
     _tasks: dict[int, _Task] = attrs.field(factory=dict)
     _order: itertools.count[int] = attrs.field(factory=itertools.count)
-    _first: list[_Booking] = attrs.field(
-        factory=list
-    )  # what outranks all: scouts, probes, urgent looks, tasks of unknown age
+    # What outranks all: scouts, probes, urgent looks, tasks that a person waits for, and those of unknown age.
+    _first: list[_Booking] = attrs.field(factory=list)
     _fresh: list[_Booking] = attrs.field(factory=list)  # never looked at, by when they were submitted
     _resting: list[_Booking] = attrs.field(factory=list)  # looked at before, by when the next look is due
     _due: list[_Booking] = attrs.field(factory=list)  # looked at before and due, by when a look is a sure hit
@@ -81,12 +84,12 @@ class PollSchedule:
     # Ages at which a look at a fresh task is due and beats a submit; None if something was learned since.
     _crossings: tuple[float, float] | None = None
 
-    def add(self, key: int, submitted_at: float) -> None:
-        """Watch a task whose submit was sent at that time."""
+    def add(self, key: int, submitted_at: float, *, interactive: bool = False) -> None:
+        """Watch a task whose submit was sent at that time; one that is *interactive* is looked at before others."""
         scout = self._scouts < SCOUTS
         self._scouts += scout
         self._added += 1
-        task = self._tasks[key] = _Task(submitted_at, scout, probe=self._added % PROBE_EVERY == 0)
+        task = self._tasks[key] = _Task(submitted_at, scout, self._added % PROBE_EVERY == 0, interactive)
         self._book(key, task)
 
     def add_known(self, key: int, now: float) -> None:
@@ -94,7 +97,7 @@ class PollSchedule:
         task = self._tasks[key] = _Task(now, age_known=False, booking=next(self._order))
         self._push(self._first, (now, task.booking, key))
 
-    def weigh(self, waiting: int, rate: float, *, sure: bool) -> None:
+    def weigh(self, waiting: float, rate: float, *, sure: bool) -> None:
         """Set the price of a look by how many submits are *waiting* for the request *rate*, and if that is *sure*."""
         if (waiting > 0, sure) != (self._waiting > 0, self._sure):
             self._crossings = None
@@ -141,15 +144,21 @@ class PollSchedule:
         key = heapq.heappop(heap)[2]
         task = self._tasks[key]
         task.looked_at, task.booking, task.probe = now, -1, False
+        task.looks += 1
         return key
 
-    def running(self, key: int, now: float) -> None:
-        """Note that a look found the task unfinished, and book the next one."""
+    def running(self, key: int, now: float, wish: float = 0.0) -> None:
+        """Note that a look found the task unfinished, and book the next one, not before the service *wishes*."""
         task = self._tasks[key]
         age = task.looked_at - task.submitted_at
-        self._learn(task, age, done=False)
+        if task.age_known:
+            self._learn(task, age, done=False)
         task.seen = max(age, self.settings.min_gap)
-        self._book(key, task)
+        if wish > 0:
+            due_at = task.submitted_at + self._due_age(task.seen)
+            self.failed(key, now, max(due_at - now, min(wish, LONGEST_WISH)))
+        else:
+            self._book(key, task)
 
     def failed(self, key: int, now: float, delay: float) -> None:
         """Note that a look taught nothing, and book the next one in *delay* seconds."""
@@ -160,7 +169,11 @@ class PollSchedule:
     def finished(self, key: int, now: float) -> None:
         """Note that a look found the task finished, and forget it."""
         task = self._tasks.pop(key)
-        self._learn(task, task.looked_at - task.submitted_at, done=True)
+        if task.age_known:
+            age = task.looked_at - task.submitted_at
+            self.looks += task.looks
+            self.delay += self.model.unnoticed(task.seen, age)
+            self._learn(task, age, done=True)
 
     def discard(self, key: int) -> None:
         """Forget a task without learning from it."""
@@ -172,8 +185,6 @@ class PollSchedule:
         return len(self._tasks)
 
     def _learn(self, task: _Task, age: float, *, done: bool) -> None:
-        if not task.age_known:
-            return
         self.model.observe(task.seen, age, done=done)
         self._crossings = None
         while self._renewals:
@@ -189,7 +200,7 @@ class PollSchedule:
         else:
             self._push(self._resting, (task.submitted_at + self._due_age(task.seen), booking, key))
             self._renewals.append((booking, key))
-        if task.seen or task.scout or task.probe:
+        if task.seen or task.scout or task.probe or task.interactive:
             self._push(self._first, (task.submitted_at + self._first_age(task), booking, key))
 
     def _push(self, heap: list[_Booking], entry: _Booking) -> None:
@@ -235,9 +246,11 @@ class PollSchedule:
 
     def _first_age(self, task: _Task) -> float:
         if task.scout:
-            return max(FIRST_SCOUTING, 2 * task.seen)
+            return 2 * max(self.settings.min_gap, task.seen)
         if task.probe:
             return self.model.quantile(PROBE_AT)
+        if task.interactive:
+            return self._due_age(task.seen)
         return max(self._earliest(task.seen), min(self._urgent_age(task.seen), task.seen + self.settings.max_gap))
 
     def _hit_age(self, seen: float) -> float:
@@ -255,4 +268,4 @@ class PollSchedule:
             share = SCARCE if self._sure else SPARE
         else:
             share = SPARE * min(1.0, max(LEAST_SHARE, len(self._tasks) / FEW))
-        return share * self.model.usual / self.eagerness
+        return share * self.model.usual / self.settings.eagerness

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+MODEST = 64  # tasks in flight, unless the request rate is known to have use for more
+
 
 @attrs.define
 class Slots:
@@ -16,12 +18,14 @@ class Slots:
         bound: How many may be in use now.
         ceiling: As far as the bound may grow.
         in_use: How many are.
+        useful: As many as the request rate can serve, once that is known.
         found: Whether a task limit of the service was met.
     """
 
     bound: int
     ceiling: int
     in_use: int = 0
+    useful: float = 0.0
     found: bool = False
     _clean: int = 0
     _refused: int = 0
@@ -56,7 +60,9 @@ class Slots:
         """Free one whose task finished well; the bound may grow by it."""
         self.in_use -= 1
         self._clean += 1
-        if self.bound < self.ceiling and self._clean >= (2 * self.bound if self.found else 1):
+        if self.bound < min(self.ceiling, max(MODEST, self.useful)) and self._clean >= (
+            2 * self.bound if self.found else 1
+        ):
             self._clean = 0
             self.bound += 1
 

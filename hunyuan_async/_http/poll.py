@@ -20,7 +20,7 @@ from hunyuan_async._http.failures import NETWORK_ERRORS, NotRepeated, no_reply
 from hunyuan_async._http.sessions import LazySession
 
 _LARGEST_BODY = 2**20  # the untouched body travels with the result
-_CONNECTIONS = 64
+_CONNECTIONS = 256
 _KEPT_SECONDS = 75.0  # longer than any task is left alone, or every poll would connect anew
 
 

@@ -29,7 +29,9 @@ from hunyuan_async._journal.reader import JournalReader, RunRecord
 from hunyuan_async._journal.rows import error_text
 from hunyuan_async._journal.schema import bring_up_to_date, version_of
 from hunyuan_async._journal.steps import Entry
+from hunyuan_async._journal.traffic import TrafficLog
 from hunyuan_async._journal.troubles import explained, in_words, is_final, once_more
+from hunyuan_async._tally import Traffic
 from hunyuan_async.errors import JournalError, SubmitUnknown
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class JournalFile(JournalReader):
         super().__init__(path, connection, held, root)
         self._opened = path.stat()
         self._lock = lock
+        self._traffic: TrafficLog | None = None
         self._held_back: JournalError | None = None  # why no item is let go any more
         self._given_up: JournalError | None = None  # why nothing is written any more
 
@@ -126,6 +129,16 @@ class JournalFile(JournalReader):
             planning.begin()
             yield planning
 
+    def count_traffic(self, run: str, counts: Callable[[], Traffic]) -> None:
+        """Store how the *counts* of a run grow from now on, with every group of steps and when the file is closed."""
+        self._traffic = TrafficLog(run, counts)
+        self._held.callback(self._count_once_more)
+
+    def _count_once_more(self) -> None:
+        with suppress(JournalError):
+            self._check_place()
+            self._take_all(())
+
     def record(self, item: Item, step: Step) -> None:
         """Store one step: when this returns, it is on disk."""
         [failure] = self.store([Entry.of(item, step, self.root)])
@@ -161,7 +174,12 @@ class JournalFile(JournalReader):
         raise explained(self.path, OSError(errno.ESTALE, os.strerror(errno.ESTALE)))
 
     def _take_all(self, entries: Sequence[Entry]) -> list[JournalError | None]:
-        return self._transact(lambda: [self._take(entry) for entry in entries])
+        def work() -> list[JournalError | None]:
+            if self._traffic and self._held_back is None:
+                self._traffic.write(self._connection)
+            return [self._take(entry) for entry in entries]
+
+        return self._transact(work)
 
     def _take(self, entry: Entry) -> JournalError | None:
         try:

@@ -14,8 +14,9 @@ from typing import Self
 import attrs
 
 from hunyuan_async._core.lifecycle import AT_RISK, SPENT, Item, State
+from hunyuan_async._journal.course import Course
 from hunyuan_async._journal.rows import item_of
-from hunyuan_async._journal.schema import version_of
+from hunyuan_async._journal.schema import TRAFFIC, version_of
 from hunyuan_async._journal.troubles import in_words
 
 PAGE = 1000  # items read at once
@@ -86,7 +87,8 @@ class JournalReader:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         with ExitStack() as held:
             held.callback(connection.close)
-            version_of(connection, path)
+            if version_of(connection, path) < 2:  # and it cannot be changed
+                connection.execute(f"CREATE TEMP {TRAFFIC}")
             return JournalReader(path, connection, held.pop_all(), root)
 
     def close(self) -> None:
@@ -189,10 +191,14 @@ class JournalReader:
         [(count, first)] = self._rows(query, run, since.astimezone(UTC).isoformat())
         return count, datetime.fromisoformat(first) if first else None
 
+    def course(self, run: str) -> Course:
+        """Return what tells how a run went over time."""
+        return Course(self._rows, run)
+
     def _first(self, query: str, *values: str) -> Item | None:
         return next((item_of(row, self.root) for row in self._rows(query, *values)), None)
 
-    def _rows(self, query: str, *values: str | int) -> list[sqlite3.Row]:
+    def _rows(self, query: str, *values: str | float) -> list[sqlite3.Row]:
         return in_words(self.path, lambda: self._connection.execute(query, values).fetchall())
 
 

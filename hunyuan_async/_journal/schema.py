@@ -12,6 +12,12 @@ from hunyuan_async.errors import JournalError
 
 APPLICATION_ID = 0x48594A4C  # "HYJL"
 
+TRAFFIC = """TABLE traffic (
+            run TEXT NOT NULL, at TEXT NOT NULL,
+            submits INTEGER NOT NULL, polls INTEGER NOT NULL, limited INTEGER NOT NULL,
+            PRIMARY KEY (run, at)
+        ) WITHOUT ROWID"""
+
 # Each entry leads from the version that is its index to the next; a published one never changes.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -34,6 +40,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UPDATE items SET latest = 0 WHERE run = new.run AND id = new.id AND attempt < new.attempt;
         END""",
     ),
+    (f"CREATE {TRAFFIC}",),
 )
 
 

@@ -45,6 +45,6 @@ def render(snapshot: Snapshot, width: int) -> Panel:
     bar.add_row(
         ProgressBar(total=max(1, snapshot.total), completed=snapshot.ended), f"{snapshot.ended:,} of {snapshot.total:,}"
     )
-    lines = snapshot.counts, snapshot.speed, snapshot.money, printable(snapshot.activity, 300)
-    title = Text(printable(snapshot.title, 70))
-    return Panel(Group(bar, *map(Text, lines)), title=title, title_align="left", width=width)
+    lines = snapshot.counts, snapshot.speed, snapshot.learned, snapshot.held, snapshot.money, snapshot.activity
+    texts = (Text(printable(line, 300)) for line in lines)
+    return Panel(Group(bar, *texts), title=Text(printable(snapshot.title, 70)), title_align="left", width=width)

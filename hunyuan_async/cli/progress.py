@@ -10,9 +10,18 @@ import attrs
 
 from hunyuan_async.cli.plan import duration_text
 from hunyuan_async.cli.result_lines import Status, end_status
-from hunyuan_async.events import Downloaded, Event, Failed, Statistics
+from hunyuan_async.events import Cause, Downloaded, Event, Failed, Statistics
 
 RECENT = 60.0  # seconds that the speed is taken from
+
+_CAUSES: dict[Cause, str] = {
+    "rate": "the request rate",
+    "pause": "pauses",
+    "slots": "slots",
+    "saving": "saving",
+    "budget": "the budget",
+    "unclear": "unclear answers",
+}
 
 
 @attrs.frozen
@@ -68,8 +77,26 @@ class Snapshot:
         """How fast it goes."""
         speed = "-" if self.per_minute is None else f"{self.per_minute:.0f}"
         eta = "-" if self.eta is None else duration_text(self.eta)
-        limited = f", limited {self.statistics.limited:,} times" if self.statistics.limited else ""
-        return f"{speed} images/min   to go {eta}   requests {self.statistics.rate:.3g}/s{limited}"
+        seen = self.statistics
+        found = f" of {seen.rate_found:.3g}" if seen.rate_found else ""
+        limited = f", limited {seen.limited:,} times" if seen.limited else ""
+        return f"{speed} images/min   to go {eta}   requests {seen.rate:.3g}{found}/s{limited}"
+
+    @property
+    def learned(self) -> str:
+        """How long images take, what noticing them costs, and what time went by for."""
+        seen = self.statistics
+        if seen.latency_p50 is None:
+            return "images take: not known yet"
+        latency = f"images take {seen.latency_p50:.1f} s (95%: {seen.latency_p95:.1f} s)"
+        return f"{latency}, {seen.polls_per_task:.1f} looks each, noticed after {seen.notice_delay:.1f} s"
+
+    @property
+    def held(self) -> str:
+        """What held requests back, the worst first."""
+        waited = sorted(self.statistics.waited.items(), key=lambda one: -one[1])
+        held = [f"{duration_text(seconds)} by {_CAUSES[cause]}" for cause, seconds in waited if seconds >= 1]
+        return f"held back {', '.join(held)}" if held else "nothing was held back"
 
     @property
     def money(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from hunyuan_async._core.lifecycle import Item
 from hunyuan_async.cli.directories import open_run
+from hunyuan_async.cli.report_course import course_of
 from hunyuan_async.cli.report_html import Card, Picture, Summary, index_page, item_page, page_name
 from hunyuan_async.cli.result_lines import ResultLine, failure_reason, result_line
 from hunyuan_async.cli.thumbnails import make_thumbnail
@@ -32,6 +33,7 @@ def build_report(out_dir: Path) -> Path:
     # Pillow decodes and scales without the interpreter's lock, so threads use every core.
     with open_run(out_dir) as (reader, record), ThreadPoolExecutor() as threads:
         folder.mkdir(exist_ok=True)
+        summary.course = course_of(reader.course(record.run))
         for number, (items, is_last) in enumerate(_paged(reader.latest(record.run)), start=1):
             cards = list(threads.map(partial(_card, out_dir), items))
             summary.add_page(cards)

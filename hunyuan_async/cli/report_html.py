@@ -64,6 +64,7 @@ class Summary:
 
     Attributes:
         title: The run's name.
+        course: How it went over time, as HTML.
         counts: Items by status.
         credits: Charged or at risk.
         failures: How often each failure was seen.
@@ -73,6 +74,7 @@ class Summary:
     """
 
     title: str
+    course: str = ""
     counts: Counter[str] = attrs.field(factory=Counter)
     credits: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)
@@ -114,7 +116,8 @@ def index_page(summary: Summary) -> str:
     }
     tiles = "".join(f"<div><dt>{name}</dt><dd>{number:,}</dd></div>" for name, number in totals.items())
     return _document(
-        summary.title, f'<dl class="totals">{tiles}</dl>{_failures(summary)}{_sheet(summary)}{_page_links(summary)}'
+        summary.title,
+        f'<dl class="totals">{tiles}</dl>{_failures(summary)}{_sheet(summary)}{summary.course}{_page_links(summary)}',
     )
 
 

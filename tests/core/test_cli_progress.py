@@ -29,6 +29,12 @@ BUSY = Statistics(
     credits_at_risk=25,
     limited=7,
     rate=12.5,
+    rate_found=12.75,
+    waited={"rate": 0.5, "slots": 40.0, "pause": 130.0},
+    latency_p50=9.23,
+    latency_p95=14.06,
+    polls_per_task=2.31,
+    notice_delay=1.14,
     waiting_for="all 64 slots are in use",
 )
 SNAPSHOT = Snapshot(
@@ -61,7 +67,9 @@ def test_the_panel_tells_everything_without_colour() -> None:
         "prompts.txt -> out",
         "49,901 of 60,000",
         "done 49,000   failed 900   unknown 1   in flight 64 of 64   saving 3",
-        "310 images/min   to go 33 min   requests 12.5/s, limited 7 times",
+        "310 images/min   to go 33 min   requests 12.5 of 12.8/s, limited 7 times",
+        "images take 9.2 s (95%: 14.1 s), 2.3 looks each, noticed after 1.1 s",
+        "held back 2 min by pauses, 40 s by slots",
         "credits 1,250,000 spent, 50 reserved, 25 at risk",
         "waiting: all 64 slots are in use",
     ):

@@ -1,5 +1,6 @@
 """What is done next, and why nothing is."""
 
+import gc
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -11,10 +12,20 @@ from hypothesis import strategies as st
 
 from hunyuan_async._core.breaker import FIRST_REST, IN_A_ROW
 from hunyuan_async._core.budget import Budget
-from hunyuan_async._core.dispatch import MAX_POLLS_OUT, Decision, Dispatch, Look, OverBudget, Send, Ticket, Wait
+from hunyuan_async._core.dispatch import (
+    MAX_POLLS_OUT,
+    Decision,
+    Dispatch,
+    Look,
+    Obstacle,
+    OverBudget,
+    Send,
+    Ticket,
+    Wait,
+)
 from hunyuan_async._core.latency import LatencyModel
 from hunyuan_async._core.pacing import Pacer
-from hunyuan_async._core.polling import SURE_HIT, PollSchedule
+from hunyuan_async._core.polling import SCOUTS, SURE_HIT, PollSchedule
 from hunyuan_async._core.retry import TryAgain
 from hunyuan_async._core.slots import Slots
 from hunyuan_async.errors import NotSent, RateLimited, ServiceUnavailable
@@ -90,15 +101,60 @@ def test_due_looks_go_first() -> None:
     assert dispatch.polls_out == 2
 
 
+@pytest.mark.parametrize(("behind", "leaves"), [(0, Send), (10_000, Look)])
+def test_those_who_will_come_count(behind: int, leaves: type[Decision]) -> None:
+    """A look that will find its task finished goes before a submit, unless that one is among the last."""
+    dispatch = dispatching(rate=1.0, tickets=[Ticket(25, Budget(None), behind=behind)])
+    dispatch.schedule.model.finished = 1  # or another scout would take the place of one that is gone
+    for key in range(SCOUTS + 1):
+        dispatch.schedule.add(key, 0.0)
+        if key < SCOUTS:
+            dispatch.schedule.discard(key)
+
+    assert isinstance(dispatch.next(1e6), leaves)
+
+
+def test_a_click_goes_before_looks_but_not_twice() -> None:
+    """Or nobody would notice that images are finished while people keep clicking."""
+    clicks = [Ticket(25, Budget(None), interactive=True) for _ in range(3)]
+    dispatch = dispatching(rate=1.0, tickets=clicks)
+    for key in (1, 2):
+        dispatch.schedule.add_known(key, 0.0)
+
+    assert [dispatch.next(float(now)) for now in range(5)] == [
+        Send(clicks[0]),
+        Look(1),
+        Send(clicks[1]),
+        Look(2),
+        Send(clicks[2]),
+    ]
+
+
+def test_the_time_that_goes_by_is_counted_by_what_it_is_for() -> None:
+    """Only while somebody waits."""
+    first, second = queue = tickets(2)
+    dispatch = dispatching(rate=0.5, slots=1, tickets=queue)
+    for now in (0.0, 1.0, 3.0):
+        decisions(dispatch, now)
+    dispatch.accepted(first, 3.0)
+    dispatch.slots.finished()
+    dispatch.pacer.pause(4.0, 4.0, "no connection", 5.0, 0.0)
+    for now in (4.0, 6.0, 9.0, 30.0):
+        decisions(dispatch, now)
+
+    assert second.sent_at == 9.0
+    assert dispatch.waited == {"slots": 4.0, "pause": 5.0}
+
+
 def test_looks_and_submits_share_one_rate() -> None:
     """Whoever leaves, the next one waits, and the wait says for what."""
     queue = tickets(2)
     dispatch = dispatching(rate=2.0, tickets=queue)
     dispatch.schedule.add_known(1, 0.0)
 
-    assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, "the request rate")]
-    assert decisions(dispatch, 0.25) == [Wait(0.5, "the request rate")]
-    assert decisions(dispatch, 0.5) == [Send(queue[0]), Wait(1.0, "the request rate")]
+    assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, Obstacle("rate", "the request rate"))]
+    assert decisions(dispatch, 0.25) == [Wait(0.5, Obstacle("rate", "the request rate"))]
+    assert decisions(dispatch, 0.5) == [Send(queue[0]), Wait(1.0, Obstacle("rate", "the request rate"))]
     assert decisions(dispatch, 1.0) == [Send(queue[1]), Wait(math.inf, None)]
 
 
@@ -111,7 +167,7 @@ def test_what_is_not_held_back_has_no_reason_to_wait() -> None:
     assert dispatch.next(0.25) == Wait(0.5, None)
     dispatch.pacer.pause(0.25, 0.25, "no connection", 9.0, 0.0)
     assert dispatch.next(0.25) == Wait(9.25, None)
-    assert dispatch.next(0.5) == Wait(9.25, "no connection")
+    assert dispatch.next(0.5) == Wait(9.25, Obstacle("pause", "no connection"))
     assert dispatch.next(9.25) == Look(1)
 
 
@@ -131,14 +187,14 @@ def test_only_so_many_looks_are_out_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("in_use", "saving", "reserved", "reason"),
+    ("in_use", "saving", "reserved", "obstacle"),
     [
-        (8, 0, 0, "all 8 slots are in use"),
-        (0, 201, 0, "201 finished images wait to be saved"),
-        (0, 0, 76, "the rest of the budget is reserved for submits under way"),
+        (8, 0, 0, Obstacle("slots", "all 8 slots are in use")),
+        (0, 201, 0, Obstacle("saving", "201 finished images wait to be saved")),
+        (0, 0, 76, Obstacle("budget", "the rest of the budget is reserved for submits under way")),
     ],
 )
-def test_an_obstacle_holds_submits_back(in_use: int, saving: int, reserved: int, reason: str) -> None:
+def test_an_obstacle_holds_submits_back(in_use: int, saving: int, reserved: int, obstacle: Obstacle) -> None:
     """The head waits and says why, looks go on, and nothing is taken."""
     budget = Budget(100, reserved=reserved)
     dispatch = dispatching(tickets=tickets(2, budget))
@@ -146,7 +202,7 @@ def test_an_obstacle_holds_submits_back(in_use: int, saving: int, reserved: int,
     dispatch.schedule.add_known(1, 0.0)
     dispatch.schedule.add(2, 0.0)
 
-    assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, reason)]
+    assert decisions(dispatch, 0.0) == [Look(1), Wait(0.5, obstacle)]
     assert (dispatch.slots.in_use, budget.reserved, dispatch.waiting) == (in_use, reserved, 2)
 
 
@@ -165,7 +221,9 @@ def test_what_can_never_fit_the_budget_is_refused() -> None:
     first, large, last = queue = [Ticket(credits, budget) for credits in (25, 100, 25)]
     dispatch = dispatching(tickets=queue)
     assert decisions(dispatch, 0.0)[0] == Send(first)
-    assert dispatch.next(0.0) == Wait(math.inf, "the rest of the budget is reserved for submits under way")
+    assert dispatch.next(0.0) == Wait(
+        math.inf, Obstacle("budget", "the rest of the budget is reserved for submits under way")
+    )
 
     dispatch.accepted(first, 0.0)
     dispatch.pacer.pause(0.0, 0.0, "no connection", 9.0, 0.0)
@@ -219,7 +277,7 @@ def test_a_submit_refused_for_now_pauses_everything(verdict: TryAgain, pause: fl
     assert dispatch.pacer.rate == pytest.approx(rate)
     assert (dispatch.slots.in_use, ticket.budget) == (0, Budget(100))
     dispatch.ask(ticket, again=True)
-    assert dispatch.next(1.0) == Wait(1.0 + pause, reason)
+    assert dispatch.next(1.0) == Wait(1.0 + pause, Obstacle("pause", reason))
 
 
 def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
@@ -236,7 +294,7 @@ def test_a_task_limit_costs_a_slot_and_no_pause() -> None:
     assert dispatch.put_off(queue[5], LIMITED, now=1.0, jitter=0.0) is None
 
     dispatch.ask(queue[5], again=True)
-    assert dispatch.next(1.0) == Wait(math.inf, "all 4 slots are in use")
+    assert dispatch.next(1.0) == Wait(math.inf, Obstacle("slots", "all 4 slots are in use"))
     dispatch.slots.finished()
     assert dispatch.next(1.0) == Send(queue[5])
 
@@ -312,7 +370,7 @@ def test_what_shows_a_task_limit(verdict: TryAgain, looks: list[int | None], acc
     assert dispatch.slots.found is blamed
 
 
-RESTING = f"{IN_A_ROW} submits in a row got no clear answer; each may have been charged"
+RESTING = Obstacle("unclear", f"{IN_A_ROW} submits in a row got no clear answer; each may have been charged")
 
 
 def resting(waiting: int = 0) -> tuple[Dispatch, list[Ticket]]:
@@ -345,7 +403,7 @@ def test_a_probe_decides_how_it_goes_on() -> None:
     dispatch, (first, *others) = resting(4)
     assert decisions(dispatch, 31.0)[0] == Send(first)
     assert dispatch.unanswered(first, 32.0) == 2 * FIRST_REST
-    assert decisions(dispatch, 32.0) == [Wait(92.0, RESTING.replace("5", "6"))]
+    assert decisions(dispatch, 32.0) == [Wait(92.0, Obstacle("unclear", RESTING.reason.replace("5", "6")))]
     assert decisions(dispatch, 92.0)[0] == Send(others[0])
 
     dispatch.accepted(others[0], 0.0)
@@ -376,7 +434,7 @@ def test_the_end_of_a_rest_wakes_nobody_who_cannot_go() -> None:
     crowded, _ = resting(1)
     crowded.slots.in_use = 8
     crowded.schedule.add_known(1, 50.0)
-    assert crowded.next(31.0) == Wait(50.0, "all 8 slots are in use")
+    assert crowded.next(31.0) == Wait(50.0, Obstacle("slots", "all 8 slots are in use"))
 
 
 words = "ask again withdraw accepted limited down gone unanswered running finished silence"
@@ -457,11 +515,13 @@ def steps_of(dispatch: Dispatch, now: float) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # or what other tests left behind might be finalized now
     sys.settrace(trace)  # type: ignore[arg-type]
     try:
         dispatch.next(now)
     finally:
         sys.settrace(before)
+        gc.enable()
     return steps
 
 

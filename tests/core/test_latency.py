@@ -90,6 +90,14 @@ def test_the_age_of_a_loss_is_found(seen: float, seconds: float) -> None:
     assert LEARNED.lost(seen, age) == pytest.approx(seconds, abs=0.06)
 
 
+@pytest.mark.parametrize(
+    ("seen", "age", "at_least", "at_most"), [(9.0, 10.0, 0.4, 0.6), (0.0, 16.0, 5.0, 7.0), (3.0, 3.0, 0.0, 0.0)]
+)
+def test_how_long_a_finish_went_unnoticed(seen: float, age: float, at_least: float, at_most: float) -> None:
+    """As expected of durations between 5 and 15 seconds."""
+    assert at_least <= LEARNED.unnoticed(seen, age) <= at_most
+
+
 def test_ages_beyond_the_table_are_no_mistake() -> None:
     """A task may hang for a day."""
     model = LatencyModel()

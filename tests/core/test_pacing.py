@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunyuan_async._core.pacing import FIRST_PAUSE, LONGEST_LIMITED, MAX_RETRY_AFTER, PATIENCE, Pacer, Phase
+from hunyuan_async._core.pacing import FIRST_PAUSE, LONGEST_LIMITED, MAX_RETRY_AFTER, PATIENCE, SHUT, Pacer, Phase
 
 CLOSE = 1e-6  # seconds; floats add up
 ROUND_TRIP = 0.1  # seconds
@@ -220,6 +220,33 @@ def test_a_changed_limit_is_found_again() -> None:
     assert lower > 0.92 * 4 * 200
     assert higher > 0.7 * 15 * 300
     assert pacer.rate > 12.0
+
+
+def test_limits_alone_for_a_minute_shut_the_door() -> None:
+    """From then on one request a minute asks whether it is open again, and the reason says for how long it was not."""
+    pacer, now, gaps = probing(), 0.0, []
+    while now < 600:
+        at = leave(pacer, now)
+        gaps.append(at - now)
+        pacer.limited(at, at, None, NO_JITTER)
+        now = at
+
+    assert max(gap for gap in gaps[:10]) <= LONGEST_LIMITED
+    assert gaps[-5:] == pytest.approx([SHUT] * 5)
+    assert pacer.reason == f"the service has limited every request for {now // 60:.0f} min"
+
+    pacer.answered(leave(pacer, now) + ROUND_TRIP, pacer.ready_at(now))
+    pacer.limited(700.0, 700.0, None, NO_JITTER)
+    assert (pacer.reason, pacer.paused_until) == ("the service limits requests", 700.0 + FIRST_PAUSE)
+
+
+@pytest.mark.parametrize(
+    ("pacer", "known"),
+    [(Pacer(7.0, 7.0), 7.0), (Pacer(math.inf, math.inf), 0.0), (probing(), 0.0), (Pacer(2.0, 100.0, found=9.0), 9.0)],
+)
+def test_what_is_known_of_the_limit(pacer: Pacer, known: float) -> None:
+    """It was given or measured; where nothing limits, nothing is known of use."""
+    assert pacer.known == known
 
 
 def test_quiet_times_are_not_measured() -> None:

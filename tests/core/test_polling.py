@@ -4,12 +4,22 @@ import itertools
 import math
 import random
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hunyuan_async._core.latency import LatencyModel
-from hunyuan_async._core.polling import LATE_GAP, PROBE_EVERY, SCOUTS, SLACK, SURE_HIT, URGENT, PollSchedule
+from hunyuan_async._core.polling import (
+    LATE_GAP,
+    LONGEST_WISH,
+    PROBE_EVERY,
+    SCOUTS,
+    SLACK,
+    SURE_HIT,
+    URGENT,
+    PollSchedule,
+)
 from hunyuan_async.settings import Polling
 
 GAPS = Polling(min_gap=0.25, max_gap=10.0)
@@ -27,9 +37,9 @@ def learned_model(least: float = 5.0, most: float = 15.0) -> LatencyModel:
     return model
 
 
-def after_scouts(model: LatencyModel | None = None, gaps: Polling = GAPS, eagerness: float = 1.0) -> PollSchedule:
+def after_scouts(model: LatencyModel | None = None, gaps: Polling = GAPS) -> PollSchedule:
     """An empty schedule that has sent its scouts."""
-    schedule = PollSchedule(gaps, model or learned_model(), eagerness)
+    schedule = PollSchedule(gaps, model or learned_model())
     for key in range(-SCOUTS, 0):
         schedule.add(key, 0.0)
         schedule.discard(key)
@@ -123,7 +133,7 @@ def test_a_scarcer_request_costs_more_looks_less() -> None:
 
 def test_eagerness_buys_looks() -> None:
     """Who wants to know sooner pays with more looks."""
-    calm, eager = (play(after_scouts(eagerness=one), uniform(150)) for one in (0.3, 4.0))
+    calm, eager = (play(after_scouts(gaps=attrs.evolve(GAPS, eagerness=one)), uniform(150)) for one in (0.3, 4.0))
 
     assert sum(eager[0]) < 0.6 * sum(calm[0])
     assert sum(eager[1]) > 1.4 * sum(calm[1])
@@ -225,6 +235,45 @@ def test_a_failed_look_rests() -> None:
     assert schedule.take(15.1) == 1
     schedule.finished(1, 15.2)
     assert len(schedule) == 0
+
+
+@pytest.mark.parametrize(("wish", "rest"), [(0.0, 3.0), (2.0, 3.0), (9.0, 9.0), (3600.0, LONGEST_WISH)])
+def test_the_service_may_ask_not_to_be_asked(wish: float, rest: float) -> None:
+    """Its wish delays the next look at that task, within reason, and never hastens it."""
+    schedule = after_scouts(gaps=attrs.evolve(GAPS, min_gap=3.0))
+    schedule.add(1, 0.0)
+    schedule.take(20.0)
+    schedule.running(1, 20.0, wish)
+
+    assert schedule.next_due_at() == 20.0 + rest
+
+
+def test_a_task_that_a_person_waits_for_is_looked_at_before_others() -> None:
+    """As soon as a look is worth it, although a submit would be worth more; then the others take their turn."""
+    schedule = after_scouts()
+    schedule.add(1, 0.0)
+    schedule.add(2, 0.0, interactive=True)
+    schedule.weigh(10_000, 1.0, sure=True)
+
+    at = schedule.next_due_at()
+
+    assert schedule.beats_submit(at)
+    assert schedule.take(at) == 2
+    assert not schedule.beats_submit(at)
+
+
+def test_what_noticing_costs_is_counted() -> None:
+    """By tasks that have finished, and of a known age alone."""
+    schedule = after_scouts()
+    for key in (1, 2):
+        schedule.add(key, 0.0)
+    schedule.add_known(3, 0.0)
+    for at in (0.0, 9.0, 12.0, 13.0):
+        key = schedule.take(at)
+        (schedule.running if at == 9.0 else schedule.finished)(key, at)
+
+    assert schedule.looks == 3
+    assert 1.0 < schedule.delay < 13.0 - 5.0 + 12.0 - 9.0
 
 
 def test_a_discarded_task_is_forgotten() -> None:

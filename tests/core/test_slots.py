@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunyuan_async._core.slots import Slots
+from hunyuan_async._core.slots import MODEST, Slots
 
 
 def filled(bound: int, in_use: int | None = None, *, ceiling: int = 64) -> Slots:
@@ -42,6 +42,18 @@ def test_the_bound_grows_with_each_task_that_finished_well() -> None:
         bounds.append(slots.bound)
 
     assert bounds == [3, 4, 4]
+
+
+@pytest.mark.parametrize(("useful", "bound"), [(0.0, MODEST), (10.0, MODEST), (70.0, 70), (1e9, 100)])
+def test_more_than_a_modest_number_must_be_of_use(useful: float, bound: int) -> None:
+    """A service that never says no would else hold a thousand paid tasks in its queue."""
+    slots = filled(1, ceiling=100)
+    slots.useful = useful
+    for _ in range(200):
+        slots.finished()
+        slots.take()
+
+    assert slots.bound == bound
 
 
 def test_a_bound_that_was_given_stays() -> None:

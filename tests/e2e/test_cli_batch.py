@@ -74,6 +74,9 @@ async def test_two_hundred_prompts_make_two_hundred_images(command_line: Command
     (command_line.place / "out" / "report.html").unlink()
     report = await command_line.run("report", "out")
     assert (report.code, report.stdout) == (0, b"out/report.html\n")
+    page = (command_line.place / "out" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"Finished: 200, .* Submits: 200; polls: [2-9][0-9]{2}; answered with 429: 0\.", page)
+    assert page.count('<svg role="img"') == 2
     names = {name for name in os.listdir(command_line.place / "out") if not name.startswith("journal.sqlite")}
     assert names == {"images", "report", "report.html", "results.jsonl"}
     assert len(os.listdir(command_line.place / "out" / "images" / "0000")) == 200

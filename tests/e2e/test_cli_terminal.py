@@ -70,7 +70,9 @@ def test_a_large_batch_asks_and_a_small_one_is_shown_on_a_panel(prompts: Path) -
     drawn = [line for line in last.splitlines() if line.startswith("│")]
     assert {len(line) for line in drawn} == {78}
     for told, line in zip(
-        ("3 of 3", "done 3   failed 0", "images/min", "credits 75 spent", "finished"), drawn, strict=True
+        ("3 of 3", "done 3   failed 0", "images/min", "images take", "held back", "credits 75", "finished"),
+        drawn,
+        strict=True,
     ):
         assert told in line
     assert "\nFinished.\ndone 3   failed 0   unknown 0   to go 0\n" in last

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MakeItem = Callable[..., Item]
 
+EVENING = datetime(2026, 11, 22, 23, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(1)> ' &amp; $title",
@@ -226,6 +228,50 @@ def test_a_picture_of_another_size_than_asked_for_is_told(report: Report, item: 
     file = attrs.evolve(saved(tmp_path, "a"), width=32, height=32)
     _, (page,) = report(item(0, file))
     assert "32 x 32, asked for 64 x 32" in page.text
+
+
+def test_a_run_that_was_interrupted_at_night_can_be_read(report: Report, batch_item: MakeItem) -> None:
+    """The night takes no room on the axis, and the task that it came in between does not tell how long tasks take."""
+    night, items = 9 * 3600, []
+    for number in range(200):
+        since = EVENING + timedelta(seconds=number + (night if number > 100 else 0))
+        seconds = night if number == 100 else 8 if number < 100 else 12
+        until = since + timedelta(seconds=seconds)
+        items.append(batch_item(number, State.DOWNLOADED, submitted_at=since, finished_at=until))
+    index, _ = report(*items)
+
+    words = " ".join(index.text.split())
+    assert "Finished: 200, from 2026-11-22 23:00:00 UTC to 2026-11-23 08:03:31 UTC: 4 min of work and 9 h" in words
+    assert words.count("left out") == 1
+    assert "22 Nov 23:00 23 Nov 08:0" in words
+    assert "Tasks: 199. From acceptance until they were seen finished half took up to 8.0 s" in words
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "drawings"),
+    [
+        (State.PLANNED, None, 0),
+        (State.REJECTED, None, 0),
+        (State.FAILED, None, 0),
+        (State.SUBMITTED, None, 1),
+        (State.DOWNLOADED, 0, 2),
+        (State.DOWNLOADED, 9.5, 2),
+        (State.DOWNLOADED, -7200, 1),
+    ],
+)
+def test_what_is_not_known_is_not_drawn(
+    report: Report, batch_item: MakeItem, state: State, seconds: float | None, drawings: int
+) -> None:
+    """One item of any kind makes a page, also if it finished before it was accepted, by a clock that was set back."""
+    times = {} if seconds is None else {"submitted_at": EVENING, "finished_at": EVENING + timedelta(seconds=seconds)}
+    index, _ = report(batch_item(0, state, **times))
+    assert index.tags["figure"] == drawings
+
+
+def test_a_run_without_items_has_a_report(report: Report) -> None:
+    """With nothing to draw."""
+    index, pages = report()
+    assert (index.tags["figure"], pages) == (0, [])
 
 
 def test_a_directory_without_a_run_is_an_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hunyuan_async._core.lifecycle import Item, Step, advance
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.reader import JournalReader, RunRecord
 from hunyuan_async._journal.schema import MIGRATIONS, bring_up_to_date
+from hunyuan_async._tally import Tally
 from hunyuan_async.errors import JournalError, Refused, SubmitUnknown
 from hunyuan_async.models import ImageRequest, SavedImage, TaskState, TaskStatus
 
@@ -45,8 +46,11 @@ LIVES = {
 def write_sample(path: Path) -> list[Item]:
     """Make the journal that the sample of each version was: an item in every state, and a second attempt."""
     items = []
+    tally = Tally(None)
     with JournalFile.open(path) as file:
         file.write_run(RECORD)
+        file.count_traffic("spring", tally.traffic)
+        tally.submits, tally.polls, tally.limited = 11, 7, 2
         for name, life in LIVES.items():
             request = ImageRequest(f"Ein Teich, {name}", "edit", "1024*768", ("https://a.example/1.png",), 7, id=name)
             item = Item(name, request, 25, run="spring", given=f"given-{name}", detail={"line": 7, "input": {"sku": 4}})
@@ -132,9 +136,25 @@ def test_a_journal_of_any_version_can_be_gone_on_with(tmp_path: Path, version: i
         assert [facts(item) for item in file.latest("spring")] == [facts(item) for item in expected]
         assert file.run("spring") == RECORD
         assert file.credits("spring") == (150, 75)
+        assert [row[1:] for row in file.course("spring").traffic(10)] == ([(11, 7, 2)] if version > 1 else [])
 
     assert tables(path) == tables(tmp_path / "new.sqlite")
     assert (tmp_path / f"journal.sqlite.v{version}").exists() == (version < len(MIGRATIONS))
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_a_journal_of_any_version_can_be_looked_at(tmp_path: Path, version: int) -> None:
+    """All of it, and it stays as it is."""
+    path = tmp_path / "journal.sqlite"
+    shutil.copy(SAMPLES / f"v{version}.sqlite", path)
+    before = path.read_bytes()
+
+    with JournalFile.read_only(path) as reader:
+        assert len([*reader.latest("spring")]) == len(LIVES)
+        course = reader.course("spring")
+        assert course.latencies([]) == [(0, 3)]
+        assert len(course.traffic(10)) == version - 1
+    assert path.read_bytes() == before
 
 
 def test_an_older_journal_is_copied_and_then_changed(connection: sqlite3.Connection, tmp_path: Path) -> None:
