@@ -6,7 +6,6 @@ import asyncio
 import gc
 import math
 import resource
-import selectors
 import signal
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ import attrs
 from benchmarks.bare import POLL_GAP, BareClient
 from benchmarks.report import COMPARED, compare, print_table
 from benchmarks.server import serving
+from benchmarks.turns import TimedSelector
 from hunyuan_async import Client, Limits, Polling
 
 CALLS = 2000
@@ -46,26 +46,6 @@ class Cost:
     cpu: float
 
 
-class _TimedSelector(selectors.DefaultSelector):
-    """Times every turn of the loop: between two looks at sockets and timers, nothing else can happen."""
-
-    longest_cpu = longest_wall = 0.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._begin()
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.longest_cpu = max(self.longest_cpu, time.thread_time() - self._began_cpu)
-        self.longest_wall = max(self.longest_wall, time.perf_counter() - self._began_wall)
-        ready = super().select(timeout)
-        self._begin()
-        return ready
-
-    def _begin(self) -> None:
-        self._began_cpu, self._began_wall = time.thread_time(), time.perf_counter()
-
-
 async def _ours(base_url: str, in_flight: int) -> int:
     limits = Limits(rate=math.inf, in_flight=in_flight)
     polling = Polling(min_gap=POLL_GAP / 2)  # the first task is looked at after twice that
@@ -86,7 +66,7 @@ def _cost(work: Work, base_url: str, in_flight: int) -> Cost:
         return await work(base_url, in_flight)
 
     gc.collect()
-    selector = _TimedSelector()
+    selector = TimedSelector()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         began = time.process_time()
         requests = runner.run(main())

@@ -67,18 +67,18 @@ async def _submit(client: Client) -> None:
 CALLS = {call.__name__: call for call in (_bare_wait, _submit, _generate)}
 
 
-async def _slope(call: Callable[[Client], Awaitable[None]], used: Callable[[], int]) -> float:
-    """Return the bytes that one more *call* takes in a `gather` of them."""
-    async with Client(transport=_EndlessTasks(), limits=Limits(rate=math.inf, in_flight=MANY)) as client:
-        waiting = [asyncio.gather(*(call(client) for _ in range(FEW)))]
+async def _slope(call: Callable[[Client], Awaitable[None]], used: Callable[[], int], few: int, many: int) -> float:
+    """Return the bytes that one more *call* takes in a `gather` of them, between so *few* and so *many*."""
+    async with Client(transport=_EndlessTasks(), limits=Limits(rate=math.inf, in_flight=many)) as client:
+        waiting = [asyncio.gather(*(call(client) for _ in range(few)))]
         marks = [await _settled(used)]
-        waiting.append(asyncio.gather(*(call(client) for _ in range(MANY - FEW))))
+        waiting.append(asyncio.gather(*(call(client) for _ in range(many - few))))
         marks.append(await _settled(used))
-        assert call is _bare_wait or client.statistics().in_flight == MANY
+        assert call is _bare_wait or client.statistics().in_flight == many
         for gathered in waiting:
             gathered.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    return (marks[1] - marks[0]) / (MANY - FEW)
+    return (marks[1] - marks[0]) / (many - few)
 
 
 async def _settled(used: Callable[[], int]) -> int:
@@ -96,16 +96,17 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
 
 
-def _measure(call: str, how: str) -> None:
+def _measure(call: str, how: str, few: int, many: int) -> None:
     logging.disable()  # every task left at the end is paid, and worth a warning
     if how == "allocated":
         tracemalloc.start()
     with asyncio.Runner(loop_factory=_StoppedClock) as runner:
-        print(runner.run(_slope(CALLS[call], _allocated if how == "allocated" else _resident)))
+        print(runner.run(_slope(CALLS[call], _allocated if how == "allocated" else _resident, few, many)))
 
 
-def _in_child(call: str, how: str) -> float:
-    command = [sys.executable, "-m", "benchmarks.memory", call, how]
+def in_child(call: str, how: str, few: int = FEW, many: int = MANY) -> float:
+    """Return the bytes that one more *call* takes, "allocated" or "resident", measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", call, how, str(few), str(many)]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
@@ -115,7 +116,7 @@ def main() -> None:
         f"Memory of a task in flight, bytes, slope from {FEW:,} to {MANY:,}",
         ("", "allocated", "resident", "at most"),
         [
-            (what, _in_child(call, "allocated"), _in_child(call, "resident"), at_most)
+            (what, in_child(call, "allocated"), in_child(call, "resident"), at_most)
             for what, call, at_most in (
                 ("a caller who waits, in asyncio alone", "_bare_wait", ""),
                 ("`submit`: the caller does not wait", "_submit", "4,096"),
@@ -126,4 +127,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _measure(*sys.argv[1:]) if sys.argv[1:] else main()
+    if sys.argv[1:]:
+        call, how, few, many = sys.argv[1:]
+        _measure(call, how, int(few), int(many))
+    else:
+        main()

@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks.batch import MAX_RATE, START_RATE
 from benchmarks.limits import Bucket, FixedWindow, Limit, SlidingWindow
 from benchmarks.report import print_table
+from hunyuan_async import API_IN_ONE
+from hunyuan_async._assembly import MAX_RATE
 from hunyuan_async._core.pacing import Pacer
 
 CONNECTIONS = 64
@@ -29,7 +30,7 @@ LIMITS: tuple[tuple[str, Callable[[], Limit], float], ...] = (
 
 def saturate(limit: Limit, *, tells: bool) -> tuple[int, int]:
     """Return how many requests were taken and how many were refused."""
-    pacer = Pacer(START_RATE, MAX_RATE)
+    pacer = Pacer(API_IN_ONE.start_rate, MAX_RATE)
     chance = random.Random(1)  # noqa: S311 - the same in each run
     out: list[tuple[float, float, float | None]] = []  # when the answer comes, when it was sent, what a refusal says
     taken = refused = 0

@@ -1,115 +1,132 @@
-"""Eight services with a known request rate, and seven with limits that the client must find, in virtual time.
+"""Our client beside hand-written loops at the services of `benchmarks.targets`: every figure, and what was promised.
 
-Exact: the same seeds give the same figures on any machine.
+In virtual time and exact: the same seeds give the same figures on any machine.
 """
 
 from __future__ import annotations
 
-import math
-import random
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import attrs
 
-from benchmarks.batch import Batch, Draw, Figures, Scenario
-from benchmarks.limits import Bucket, FixedWindow
+from benchmarks.batch import Figures, Play
+from benchmarks.drawing import Span, draw_spans
+from benchmarks.parties import Loop, ours, ours_told_all
 from benchmarks.report import print_table
+from benchmarks.targets import KNOWN, SEEDS, UNKNOWN, Case, measure
 
-SEEDS = (1, 2, 3)
+OURS, TOLD = "ours", "ours, told all"
+FIGURES = {
+    "ratio": ("time over the bound", ".2f"),
+    "polls": ("looks a task", ".2f"),
+    "delay": ("seconds until noticed, mean", ".2f"),
+    "p95": ("seconds until noticed, slowest in twenty", ".2f"),
+    "limited": ("requests refused with 429", ".1%"),
+}
 
-
-def uniform(least: float, most: float) -> Draw:
-    """Between two durations."""
-    return lambda chance: chance.uniform(least, most)
-
-
-def lognormal(median: float, sigma: float) -> Draw:
-    """Around a median, skewed."""
-    return lambda chance: chance.lognormvariate(math.log(median), sigma)
-
-
-def bimodal(chance: random.Random) -> float:
-    """Three in ten take a second, the others about eleven."""
-    return chance.uniform(0.8, 1.6) if chance.random() < 0.3 else max(0.3, chance.gauss(11, 1.5))
-
-
-def heavy_tailed(chance: random.Random) -> float:
-    """One in ten takes long, up to a minute and a half."""
-    return (
-        chance.lognormvariate(math.log(8), 0.3) if chance.random() < 0.9 else min(90.0, 10 * chance.paretovariate(1.5))
-    )
-
-
-USUAL = uniform(5, 15)
-LIMITED = partial(Scenario, draw=lognormal(9, 0.35), in_flight=100, rate=10.0, tasks=1500)
+Results = Mapping[str, Mapping[str, Figures]]  # by scenario and party
 
 
 @attrs.frozen
-class Target:
-    """What `Figures` must not exceed; None where nothing is promised."""
+class Group:
+    """Cases that are compared with the same *others*, by these *figures*."""
 
-    ratio: float
-    delay: float
-    polls: float | None = None
-    p95: float | None = None
-    limited: float | None = None
+    title: str
+    cases: Sequence[Case]
+    others: Mapping[str, Play]
+    figures: Sequence[str]
 
 
-KNOWN: tuple[tuple[Scenario, Target], ...] = (
-    (Scenario("uniform-10", USUAL, 10, 100, 2000), Target(1.08, 5.0, 1.15, 10.0)),
-    (Scenario("lognormal-50", lognormal(9, 0.35), 50, 500, 3000), Target(1.10, 6.8, 1.17, 12.5)),
-    (Scenario("bimodal-10", bimodal, 10, 100, 2000), Target(1.08, 5.8, 1.15, 13.0)),
-    (Scenario("heavytail-50", heavy_tailed, 50, 500, 3000), Target(1.10, 7.3, 1.25, 13.0)),
-    (Scenario("shift-10", USUAL, 10, 150, 2000, later=uniform(12, 30)), Target(1.12, 6.5, 1.22, 15.5)),
-    (Scenario("slots-20", USUAL, 10, 20, 600), Target(1.13, 0.95, 4.3, 2.2)),
-    (Scenario("queue-20", USUAL, 10, 60, 600, workers=20), Target(1.04, 1.4, 3.6, 3.2)),
-    (Scenario("free-200", USUAL, math.inf, 200, 1000), Target(1.28, 0.75, 5.4, 1.7)),
-)
-UNKNOWN: tuple[tuple[Scenario, Target], ...] = (
-    (LIMITED("10/s, bursts of 20, Retry-After", submits=lambda: Bucket(10, 20)), Target(1.12, 6.8, limited=0.01)),
-    (LIMITED("10/s, bursts of 20, bare", submits=lambda: Bucket(10, 20), tells=False), Target(1.12, 6.8, limited=0.01)),
-    (LIMITED("600/min, Retry-After", submits=lambda: FixedWindow(600, 60)), Target(1.25, 10.0, limited=0.015)),
-    (LIMITED("600/min, bare", submits=lambda: FixedWindow(600, 60), tells=False), Target(1.27, 10.5, limited=0.02)),
-    (
-        LIMITED("20 tasks and 10/s, bare", submits=lambda: Bucket(10, 20), tells=False, slots=20, tasks=500),
-        Target(1.20, 1.1, limited=0.02),
+GROUPS = (
+    Group(
+        "Known request rate",
+        KNOWN,
+        {
+            "0.5 s": Loop(0.5),
+            "1 s": Loop(1.0),
+            "2 s": Loop(2.0),
+            "5 s": Loop(5.0),
+            "1 s, growing": Loop(1.0, growth=1.5),
+        },
+        ("ratio", "polls", "delay", "p95"),  # nothing is refused
     ),
-    (
-        LIMITED("3 tasks and 20/s, bare", submits=lambda: Bucket(20, 20), tells=False, slots=3, tasks=100, rate=20.0),
-        Target(1.13, 0.9, limited=0.04),
-    ),
-    (
-        LIMITED("POST 5/s, GET 50/s", submits=lambda: Bucket(5, 50), polls=lambda: Bucket(50, 500)),
-        Target(1.10, 7.0, limited=0.015),
+    Group(
+        "Limits to be found",
+        UNKNOWN,
+        {
+            TOLD: ours_told_all,
+            "2 s": Loop(2.0, paced=False),
+            "2 s, 32 workers": Loop(2.0, paced=False, workers=32),
+        },
+        tuple(FIGURES),
     ),
 )
 
 
-def measure(scenario: Scenario, seeds: Sequence[int] = SEEDS) -> Figures:
-    """Return the mean figures of *scenario* over the seeds."""
-    return Figures.mean([Batch(scenario, seed).run() for seed in seeds])
+def _tables(group: Group, seeds: Sequence[int]) -> Results:
+    """Print a table for each figure, with what ours must not exceed in the last column."""
+    parties = {OURS: ours, **group.others}
+    results = {
+        scenario.name: {party: measure(scenario, make, seeds) for party, make in parties.items()}
+        for scenario, _ in group.cases
+    }
+    for figure in group.figures:
+        title = f"{group.title}: {FIGURES[figure][0]}"
+        print_table(title, ("", *parties, "ours at most"), _rows(group, results, figure))
+    return results
 
 
-def _rows(cases: Sequence[tuple[Scenario, Target]], columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _rows(group: Group, results: Results, figure: str) -> Iterator[tuple[str, ...]]:
+    digits = FIGURES[figure][1]
+    for scenario, target in group.cases:
+        measured = results[scenario.name]
+        most = getattr(target, figure)
+        missed = " **missed**" if figure in target.missed(measured[OURS]) else ""
+        shown = (format(getattr(one, figure), digits) for one in measured.values())
+        yield scenario.name, *shown, "" if most is None else f"{most:{digits}}{missed}"
+
+
+def _spans(results: Results) -> Iterator[Span]:
+    for scenario, measured in results.items():
+        loops = [figures.ratio for party, figures in measured.items() if party not in {OURS, TOLD}]
+        yield Span(scenario, measured[OURS].ratio, min(loops), max(loops))
+
+
+def _check(cases: Sequence[Case], seeds: Sequence[int]) -> bool:
+    """Print what ours missed, and return whether it met every target."""
+    all_met = True
     for scenario, target in cases:
-        figures = measure(scenario)
-        pairs = [(getattr(figures, column), getattr(target, column)) for column in columns]
-        met = all(figure <= most for figure, most in pairs if most is not None)
-        yield (scenario.name, *(f"{figure:.3f} / {most:g}" for figure, most in pairs), "" if met else "missed")
+        figures = measure(scenario, seeds=seeds)
+        missed = [f"{name} {getattr(figures, name):.3f} > {getattr(target, name)}" for name in target.missed(figures)]
+        print(f"{scenario.name}: {', '.join(missed) or 'met'}", flush=True)
+        all_met = all_met and not missed
+    return all_met
 
 
-def main(names: Sequence[str] = ()) -> None:
-    """Print each figure beside what it must not exceed, for the scenarios of these *names* or for all."""
-    for title, cases, columns in (
-        ("Known request rate", KNOWN, ("ratio", "polls", "delay", "p95")),
-        ("Limits to be found", UNKNOWN, ("ratio", "delay", "limited")),
-    ):
-        chosen = [case for case in cases if not names or case[0].name in names]
-        if chosen:
-            print_table(f"{title}: figure / at most, mean of seeds {SEEDS}", ("", *columns, ""), _rows(chosen, columns))
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scenarios")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="scenarios; all of them if none is named")
+    parser.add_argument("--seeds", type=lambda text: tuple(map(int, text.split(","))), default=SEEDS)
+    parser.add_argument("--check", action="store_true", help="ours alone; exit with 1 if a target is missed")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="write a picture of the first figure")
+    options = parser.parse_args()
+    if strangers := {*options.names} - {scenario.name for group in GROUPS for scenario, _ in group.cases}:
+        parser.error(f"there is no scenario {', '.join(sorted(strangers))}")
+    groups = [
+        attrs.evolve(group, cases=cases)
+        for group in GROUPS
+        if (cases := [case for case in group.cases if not options.names or case[0].name in options.names])
+    ]
+    if options.check:
+        sys.exit(not _check([case for group in groups for case in group.cases], options.seeds))
+    panels = {group.title: [*_spans(_tables(group, options.seeds))] for group in groups}
+    if options.draw:
+        options.draw.write_text(draw_spans(FIGURES["ratio"][0], panels, "hand-written loops"), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

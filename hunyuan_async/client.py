@@ -174,7 +174,7 @@ class Client:
         Args:
             requests: Prompts or requests, from any iterable or async iterable; it is read as far as needed.
             ordered: Hand over in the order of the requests; one slow image then holds back the rest.
-            window: How many may be accepted and not yet handed over; by default as many as may be in flight.
+            window: How many may be accepted and not yet handed over; by default twice as many as may be in flight.
             tenant: On whose behalf, as for `generate`.
             save_to: A folder to save the images in, named after the requests' ids; or a function that gives each
                 request's path without the extension, which follows from the image.
@@ -187,7 +187,7 @@ class Client:
             self._bound(),
             requests,
             partial(self._plan, tenant=tenant),
-            window=window or self.limits.in_flight or self.service.max_in_flight,
+            window=window or 2 * (self.limits.in_flight or self.service.max_in_flight),
             ordered=ordered,
             target=target_for(save_to),
         )

@@ -58,7 +58,7 @@ class Service:
         usd_per_credit: What a credit costs, for estimates.
         start_rate: Requests a second that an unknown limit is probed from.
         start_in_flight: Tasks in flight that an unknown limit is probed from.
-        max_in_flight: As far as probing goes, if the request rate found has use for so many.
+        max_in_flight: As far as probing goes; beyond 64 only while tasks take no longer for it.
         refusal_words: Parts of an error code or message that mean the content policy said no.
         credit_words: Parts of an error code or message that mean the account is empty.
     """
@@ -91,7 +91,7 @@ class Service:
     credits_per_failure: int = 25
     usd_per_credit: float = 0.002
     start_rate: float = 2.0
-    start_in_flight: int = 8
+    start_in_flight: int = 16
     max_in_flight: int = 1000
     refusal_words: tuple[str, ...] = (
         "moderation",

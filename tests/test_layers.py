@@ -43,6 +43,7 @@ NEIGHBOURS = {
     "_core.dispatch": {
         "_core.breaker",
         "_core.budget",
+        "_core.latency",
         "_core.polling",
         "_core.pacing",
         "_core.retry",

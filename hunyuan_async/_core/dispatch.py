@@ -14,6 +14,7 @@ import attrs
 
 from hunyuan_async._core.breaker import Breaker
 from hunyuan_async._core.budget import Budget
+from hunyuan_async._core.latency import EAGER
 from hunyuan_async._core.pacing import Pacer
 from hunyuan_async._core.polling import PollSchedule
 from hunyuan_async._core.retry import TryAgain
@@ -228,7 +229,8 @@ class Dispatch:
         if status is not None and status < 500:
             self.pacer.answered(now, sent_at)
             self.slots.poll_answered()
-            self.slots.useful = self.pacer.known * self.schedule.model.usual
+            if (model := self.schedule.model).finished >= EAGER:
+                self.slots.learn(model.usual, self.pacer.known)
         return None
 
     def _obstacle(self, ticket: Ticket, now: float) -> Obstacle | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
-MODEST = 64  # tasks in flight, unless the request rate is known to have use for more
+GROWTH = 2  # slots more for each task that finished well, as long as there are few
+MODEST = 64  # tasks in flight, that are bought without any sign that more would be served sooner
+QUEUED = 2.0  # times as long as ever: then tasks wait at the service, and more would only wait longer
 
 
 @attrs.define
@@ -18,7 +22,7 @@ class Slots:
         bound: How many may be in use now.
         ceiling: As far as the bound may grow.
         in_use: How many are.
-        useful: As many as the request rate can serve, once that is known.
+        useful: As many as may make it faster; no growth beyond, but for a modest number.
         found: Whether a task limit of the service was met.
     """
 
@@ -27,6 +31,7 @@ class Slots:
     in_use: int = 0
     useful: float = 0.0
     found: bool = False
+    _shortest: float = math.inf
     _clean: int = 0
     _refused: int = 0
     _polls_answered: bool = False
@@ -39,6 +44,11 @@ class Slots:
     def take(self) -> None:
         """Take one, before a submit or for a task already in flight."""
         self.in_use += 1
+
+    def learn(self, usual: float, rate: float) -> None:
+        """Learn how many seconds tasks usually take, and how many requests a second pass at most; 0 if nobody knows."""
+        self._shortest = min(self._shortest, usual)
+        self.useful = 0.0 if usual > QUEUED * self._shortest else rate * self._shortest or math.inf
 
     def give_back(self) -> None:
         """Free one: refused, withdrawn, unknown, timed out or failed."""
@@ -60,11 +70,12 @@ class Slots:
         """Free one whose task finished well; the bound may grow by it."""
         self.in_use -= 1
         self._clean += 1
-        if self.bound < min(self.ceiling, max(MODEST, self.useful)) and self._clean >= (
-            2 * self.bound if self.found else 1
-        ):
-            self._clean = 0
-            self.bound += 1
+        if self.found and self._clean < 2 * self.bound:
+            return
+        self._clean = 0
+        growth = GROWTH if self.bound < MODEST and not self.found else 1
+        reach = int(min(self.ceiling, max(MODEST, self.useful)))
+        self.bound = max(self.bound, min(reach, self.bound + growth))
 
     def refused(self) -> bool:
         """Learn from a "too many requests" to a submit, and return whether the task limit is to blame.
