@@ -29,6 +29,7 @@ HOLD, SHORT_HOLD, DROP = 60.0, 10.0, 0.7  # seconds, seconds, share of the old l
 NUDGE = 1.03  # a limit met while probing above the measured one is at least that much higher
 SHORT_GAP = 5.0  # seconds; an episode that lasts longer was a window that had to end
 QUIET = 5.0  # seconds; a longer gap in our own demand says nothing about the limit
+IDLE_SHARE = 0.3  # of the time, or of the last requests; with more of it, the measure is a lower bound
 SHORT_EPOCH, LEAST_ACCEPTED, TRUSTED_EPOCH = 5.0, 8, 15.0  # seconds, requests, seconds
 AGREE = 1.35  # the peak may be so much above the measure
 PEAK_OVER, PEAK_OF = 2.0, 12  # seconds, requests
@@ -79,6 +80,7 @@ class Pacer:
     _owed: float = 0.0  # permits taken and not yet earned, at the instant of the last change
     _owed_at: float = -math.inf
     _binding: bool = False  # whether the pace held the last request back
+    _slack: float = 0.0  # share of the last requests that the pace did not hold back
     _clean: int = 0  # answers since the rate was doubled
     _answered_at: float = -math.inf
     _hold_until: float = math.inf
@@ -87,6 +89,7 @@ class Pacer:
     _epoch_at: float = math.inf
     _accepted: int = 0
     _gated: float = 0.0  # seconds in short gaps after a limit
+    _idle: float = 0.0  # seconds in which a request might have left, and none wanted to
     _recent: deque[float] = attrs.field(factory=deque)
     # An episode lasts from the first limit to the first clean answer to a request sent after its pause.
     _in_episode: bool = False
@@ -108,8 +111,12 @@ class Pacer:
     def take(self, now: float) -> None:
         """Count a request that leaves at *now*."""
         self._binding = now - self._earned_at() < 0.5 / self.rate
-        if (quiet := now - max(self._earned_at(), self.paused_until)) > QUIET:
-            self._epoch_at += quiet  # nobody asked for more
+        self._slack += ((not self._binding) - self._slack) / PEAK_OF
+        idle = max(0.0, now - max(self._earned_at(), self.paused_until))
+        if idle > QUIET:
+            self._epoch_at += idle
+        else:
+            self._idle += idle
         self._owed = self._owes(now) + 1.0
         self._owed_at = self._tried_at = now
         if self._started_at == math.inf:
@@ -127,7 +134,7 @@ class Pacer:
         self._recent.append(now)
         while len(self._recent) > PEAK_OF and self._recent[0] < now - PEAK_OVER:
             self._recent.popleft()
-        if self._binding:
+        if self._binding and self._slack <= IDLE_SHARE:
             self._set_rate(self._grown(now, min(1.0, now - self._answered_at)))
         self._answered_at = now
 
@@ -216,14 +223,20 @@ class Pacer:
         gap, self._in_episode = now - self._episode_at, False
         self._gated += gap if gap < SHORT_GAP else 0.0
         duration = now - self._epoch_at
+        enough = duration >= SHORT_EPOCH and self._accepted >= LEAST_ACCEPTED
         if self.phase is Phase.START and gap < SHORT_GAP:
             self.phase = Phase.SEARCH
             self._set_rate(CUT * self._peak())
             self._new_epoch(now)
-        elif duration >= SHORT_EPOCH and self._accepted >= LEAST_ACCEPTED:
+        elif enough:
             # A small bucket overflows while nothing leaves: take half of that time as lost.
             measured = self._accepted / (duration - self._gated / 2)
-            if gap >= SHORT_GAP or duration <= TRUSTED_EPOCH or self._peak() <= AGREE * measured:
+            idle = self._idle > IDLE_SHARE * duration
+            if gap < SHORT_GAP and (idle or self._gated > IDLE_SHARE * duration):
+                # The limit was not in use all the time: what was accepted is a lower bound.
+                self.phase = Phase.SEARCH
+                self._set_rate(max(measured, CUT * self.ceiling if self._given and idle else 0.0))
+            elif gap >= SHORT_GAP or duration <= TRUSTED_EPOCH or self._peak() <= AGREE * measured:
                 self._hold(now, measured)
             else:
                 self.phase = Phase.SEARCH
@@ -240,7 +253,7 @@ class Pacer:
         self._set_rate(MARGIN * measured)
 
     def _new_epoch(self, now: float) -> None:
-        self._epoch_at, self._accepted, self._gated = now, 0, 0.0
+        self._epoch_at, self._accepted, self._gated, self._idle = now, 0, 0.0, 0.0
 
     def _peak(self) -> float:
         """Requests a second that were accepted just before the episode."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunyuan_async._core.pacing import FIRST_PAUSE, LONGEST_LIMITED, MAX_RETRY_AFTER, PATIENCE, SHUT, Pacer, Phase
+from hunyuan_async._core.pacing import CUT, FIRST_PAUSE, LONGEST_LIMITED, MAX_RETRY_AFTER, PATIENCE, SHUT, Pacer, Phase
 
 CLOSE = 1e-6  # seconds; floats add up
 ROUND_TRIP = 0.1  # seconds
@@ -59,8 +59,9 @@ class Bucket:
         return admitted
 
 
-def saturate(pacer: Pacer, bucket: Bucket, until: float, since: float = 0.0) -> tuple[int, int]:
-    """Send what may leave, and return how many requests were taken and refused."""
+def saturate(pacer: Pacer, bucket: Bucket, until: float, since: float = 0.0, jitter: float = 0.0) -> tuple[int, int]:
+    """Send what may leave, and return how many requests were taken and refused; each arrives a little later."""
+    chance = random.Random(1)
     answers: list[tuple[float, float, bool]] = []
     counts = [0, 0]
     now = since
@@ -73,7 +74,7 @@ def saturate(pacer: Pacer, bucket: Bucket, until: float, since: float = 0.0) -> 
                 pacer.limited(now, sent_at, None, NO_JITTER)
         else:
             now = leave(pacer, now)
-            admitted = bucket.admits(now + ROUND_TRIP / 2)
+            admitted = bucket.admits(now + ROUND_TRIP / 2 + jitter * chance.random())
             counts[not admitted] += 1
             heapq.heappush(answers, (now + ROUND_TRIP, now, admitted))
     return counts[0], counts[1]
@@ -256,6 +257,46 @@ def test_quiet_times_are_not_measured() -> None:
     taken, _ = saturate(pacer, Bucket(10, 20), 3900.0, since=3700.0)
 
     assert taken > 0.92 * 10 * 200
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "episodes", "rate"), [(10.0, 3, 10 * CUT), (100.0, 1, 2.0)], ids=["given", "found"]
+)
+def test_our_own_demand_is_not_taken_for_the_limit(ceiling: float, episodes: int, rate: float) -> None:
+    """A limit met while we ask for less: a given rate is hardly cut, and one that is looked for may grow at once."""
+    pacer, now = Pacer(10.0, ceiling), 0.0
+    for _ in range(episodes):
+        for _ in range(25):  # all slots are in use: a request now and then
+            now += 0.5
+            pacer.take(now)
+            pacer.answered(now, now)
+        pacer.limited(now, now, None, NO_JITTER)
+        now = leave(pacer, now)
+        pacer.answered(now, now)
+
+        assert pacer.rate == pytest.approx(rate, rel=0.2)
+        assert pacer.phase is Phase.SEARCH
+    assert pacer.found is None
+
+
+@pytest.mark.parametrize("pacer", [Pacer(10.0, 10.0), probing()], ids=["given", "found"])
+def test_a_limit_without_any_burst_is_used_as_well(pacer: Pacer) -> None:
+    """It refuses whatever comes a millisecond too early, and every pause that follows is lost."""
+    taken, refused = saturate(pacer, Bucket(10, 1), 180.0, jitter=0.02)
+
+    assert taken > 0.65 * 10 * 180
+    assert refused < 0.02 * taken
+
+
+def test_mere_bursts_do_not_raise_the_rate() -> None:
+    """Two requests at once are held back by any pace; that is no sign that we could use a higher one."""
+    pacer = probing()
+    for second in range(200):
+        for _ in range(2):
+            now = leave(pacer, float(second))
+            pacer.answered(now, now)
+
+    assert pacer.rate <= 8.0
 
 
 def test_trouble_is_not_measured() -> None:
