@@ -36,7 +36,7 @@ def assemble(client: Client) -> Engine:
         InvalidRequest: The key or the base URL cannot be right.
     """
     limits, service = client.limits, client.service
-    transport = client.transport or _over_aiohttp(client)
+    transport = client.transport or over_aiohttp(client)
     recorder = MemoryRecorder() if client.journal is None else Journal(Path(client.journal))
     dispatch = Dispatch(
         Pacer(limits.rate or service.start_rate, limits.rate or MAX_RATE, limits.burst),
@@ -78,7 +78,12 @@ def key_of(client: Client) -> ApiKey:
     return check_key(found.key)
 
 
-def _over_aiohttp(client: Client) -> AiohttpTransport:
+def over_aiohttp(client: Client) -> AiohttpTransport:
+    """Return a transport to the service, made as *client*'s settings say.
+
+    Raises:
+        AuthError, InvalidRequest: As `key_of`; or the base URL cannot be right.
+    """
     return AiohttpTransport(
         client.service,
         key_of(client),

@@ -29,7 +29,7 @@ from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.result_lines import ResultLine, Status
 from hunyuan_async.cli.result_rows import COLUMNS
 from hunyuan_async.client import Client
-from hunyuan_async.emulator import Emulator, EmulatorSettings, fixed
+from hunyuan_async.emulator import Emulator, EmulatorSettings, Fault, fixed
 from hunyuan_async.run import Run
 from hunyuan_async.settings import Limits, Polling, Service, Timeouts
 
@@ -219,6 +219,7 @@ def _rows(text: str) -> list[list[str]]:
         ("settings.md", "Polling", Polling),
         ("settings.md", "Service", Service),
         ("emulator.md", "Settings", EmulatorSettings),
+        ("emulator.md", "Faults", Fault),
     ],
 )
 def test_every_setting_is_listed_with_its_default(page: str, heading: str, settings: type[attrs.AttrsInstance]) -> None:
@@ -236,6 +237,16 @@ def test_every_setting_is_listed_with_its_default(page: str, heading: str, setti
                 assert shown == str(default)
             case float() if default < float("inf"):
                 assert shown == str(default)
+
+
+async def test_every_kind_of_fault_is_listed(environment: Mapping[str, str]) -> None:
+    """The table of faults is the one that the emulator goes by."""
+    script = "docs/fault_kinds.py"
+
+    code, current, errors = await _run(sys.executable, script, folder=ROOT, environment=environment)
+
+    assert (code, errors) == (0, "")
+    assert _section("emulator.md", "Kinds of faults").endswith(f"\n{current}"), f"put in there: python {script}"
 
 
 def test_every_error_is_listed_as_it_is() -> None:

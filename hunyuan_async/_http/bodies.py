@@ -11,7 +11,9 @@ from hunyuan_async._core.replies import Reply
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-_KEPT_HEADERS = frozenset({"retry-after", "location", "date", "content-type", "x-request-id", "request-id", "cf-ray"})
+_KEPT_HEADERS = frozenset(
+    {"retry-after", "location", "date", "content-type", "server", "x-request-id", "request-id", "cf-ray"}
+)
 
 
 @attrs.define

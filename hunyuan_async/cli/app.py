@@ -25,6 +25,7 @@ COMMANDS = {
     "log": "List the images you made one by one.",
     "task": "Look at a task, or fetch its image.",
     "key": "Store, check or locate the API key.",
+    "doctor": "Check what can be wrong before anything is paid.",
     "emulator": "Serve a stand-in for the service, free and without a key.",
     "completion": "Print a script that completes commands in your shell.",
 }

@@ -46,14 +46,15 @@ class Picture:
 
 @attrs.frozen
 class Post:
-    """A submit whose body arrived whole.
+    """A submit whose body arrived whole, or that met a fault.
 
     Attributes:
         at: When, on the loop's clock.
         key: The API key that it carried.
-        body: As received.
-        status: The HTTP status that it was answered with.
-        task_id: The id issued for it.
+        body: As received; empty if a fault left it unread.
+        status: The HTTP status that the service answered with; 0 if a fault kept the request from it.
+        task_id: The id issued for it, which is paid, whatever a fault made of the answer.
+        fault: The kind of fault that it met.
     """
 
     at: float
@@ -61,6 +62,7 @@ class Post:
     body: bytes
     status: int
     task_id: str | None
+    fault: str | None = None
 
 
 @attrs.frozen
@@ -70,7 +72,7 @@ class Get:
     Attributes:
         at: When, on the loop's clock.
         task_id: What was asked for, whether it exists or not.
-        status: The HTTP status that it was answered with.
+        status: The HTTP status that the service answered with; 0 if a fault kept the request from it.
     """
 
     at: float
@@ -133,8 +135,13 @@ class EmulatedService:
         """Every task id given out, in order."""
         return list(self._tasks)
 
-    def submit(self, body: bytes, *, key: str | None, origin: str, now: float) -> Answer:
-        """Answer `POST images/generations`, and log it."""
+    def number_of(self, task_id: str) -> int | None:
+        """How many a task is by the order of acceptance, from 1."""
+        task = self._tasks.get(task_id)
+        return None if task is None else task.number + 1
+
+    def submit(self, body: bytes, *, key: str | None, origin: str, now: float, fault: str | None = None) -> Answer:
+        """Answer `POST images/generations`, and log it; *fault* is what becomes of an answer that accepts it."""
         task_id = None
         try:
             self._admit(key, now)
@@ -143,7 +150,7 @@ class EmulatedService:
             answer = self._look(task, origin, now) if self.settings.finished_at_once else self._accepted(task)
         except Rejected as rejected:
             answer = rejected.answer
-        self.posts.append(Post(now, key, body, answer.status, task_id))
+        self.posts.append(Post(now, key, body, answer.status, task_id, fault if task_id else None))
         return answer
 
     def poll(self, task_id: str, *, key: str | None, origin: str, now: float) -> Answer:

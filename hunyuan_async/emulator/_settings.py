@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 import attrs
 from attrs.validators import deep_iterable, ge, gt, in_, instance_of, min_len, optional
 
+from hunyuan_async.emulator._faults.rules import Fault
 from hunyuan_async.emulator._latency import Latency, uniform
 from hunyuan_async.emulator._shapes import ACCEPTED, FAILURES, SHAPES
 
@@ -19,6 +20,10 @@ def _turns(default: str, known: Container[str] | None = None) -> tuple[str, ...]
         default=(default,), converter=tuple, validator=[min_len(1), deep_iterable(member)]
     )
     return field
+
+
+def _rules(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(faults)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +51,7 @@ class EmulatorSettings:
         forgets_finished: Whether a task is forgotten after its first finished or failed answer.
         url_lifetime: How long an image's address works, in seconds; another look gives a new one.
         small_pictures: Whether pictures are 64 pixels wide, whatever was asked for: cheap to draw.
+        faults: What goes wrong, and when; nothing by default.
     """
 
     latency: Latency = attrs.field(factory=uniform)
@@ -65,3 +71,4 @@ class EmulatorSettings:
     forgets_finished: bool = False
     url_lifetime: float = 3600.0
     small_pictures: bool = False
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=_rules, validator=deep_iterable(instance_of(Fault)))

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import ssl
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -171,3 +173,16 @@ async def command_line(tmp_path: Path) -> AsyncIterator[CommandLine]:
     line = CommandLine(place, inherited | {"HUNYUAN_BASE_URL": NOWHERE})
     yield line
     await line.kill_all()
+
+
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """Return a server's TLS context whose certificate nobody vouches for."""
+    key, certificate = (tmp_path_factory.mktemp("tls") / name for name in ("key.pem", "certificate.pem"))
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-days", "2", "-subj", "/CN=127.0.0.1", *curve, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

@@ -7,7 +7,6 @@ import gc
 import random
 import socket
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -40,19 +39,6 @@ class Hook:
         if self._refusal:
             raise self._refusal
         self.returned = True
-
-
-@pytest.fixture(scope="module")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """Return a server's TLS context whose certificate nobody vouches for."""
-    key, certificate = (tmp_path_factory.mktemp("tls") / name for name in ("key.pem", "certificate.pem"))
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    command = ["openssl", "req", "-x509", "-days", "2", "-subj", "/CN=127.0.0.1", *curve, *files]
-    subprocess.run(command, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
 
 
 @pytest.mark.parametrize(

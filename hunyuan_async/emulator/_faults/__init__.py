@@ -1,0 +1,1 @@
+"""Faults: what the emulated service can do wrong, when told so."""
