@@ -163,7 +163,8 @@ class Engine:
             if error.charged != "no" and nobody_hears and (not item.run or isinstance(error, JournalError)):
                 log.warning("item %s: %s", item.id, error.message)
             self._tally.ended_badly(item.id, error, finished=item.completion is not None)
-        return Outcome(item.request, result_of(item), error, item.files)
+        files = () if isinstance(error, DownloadFailed) else item.files  # those that are lost are not on disk
+        return Outcome(item.request, result_of(item), error, files)
 
     def _cut_short(self, item: Item, end: BaseException) -> HunyuanError:
         if self.closing:

@@ -17,7 +17,7 @@ from hunyuan_async._core.requests import prepare
 from hunyuan_async._uncancelled import see_through
 from hunyuan_async.errors import HunyuanError, InvalidRequest, NotSent, TaskTimedOut
 from hunyuan_async.models import ImageRequest, ImageResult, SavedImage, TaskState, TaskStatus
-from hunyuan_async.settings import API_IN_ONE, Limits, Polling, Service, Timeouts
+from hunyuan_async.settings import API_IN_ONE, ApiKey, Limits, Polling, Service, Timeouts
 from hunyuan_async.streams import Entry, OutcomeStream, Requests
 from hunyuan_async.tasks import GenerationTask, unwrap
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from hunyuan_async.transport import Transport
 
 LARGEST_SEED = 2**31 - 1
+
+
+def _masked(key: str | None) -> str | None:
+    return ApiKey(key) if isinstance(key, str) else key
 
 
 @attrs.define(eq=False, slots=False)
@@ -52,7 +56,7 @@ class Client:
         transport: Sends the requests instead of aiohttp, for tests.
     """
 
-    api_key: str | None = attrs.field(default=None, repr=False)
+    api_key: str | None = attrs.field(default=None, repr=False, converter=_masked)
     base_url: str | None = attrs.field(default=None, kw_only=True)
     service: Service = attrs.field(default=API_IN_ONE, kw_only=True, repr=False)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)

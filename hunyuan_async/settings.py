@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn, Self, SupportsIndex
 
 import attrs
 
@@ -26,12 +26,21 @@ _ABOVE_ZERO = _at_least(0, exclusive=True)
 
 
 class ApiKey(str):
-    """An API key that does not show itself: its repr has the last four characters alone."""
+    """An API key that does not show itself: its repr has the last four characters alone, and it is never pickled."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return f"ApiKey('...{self[-4:]}')" if len(self) >= 12 else "ApiKey('...')"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("an API key is not pickled: each process takes it from its environment or a file")
 
 
 @attrs.frozen

@@ -39,6 +39,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(
     r'^```(?P<language>\w+)(?: title="(?P<title>[^"\n]+)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
 )
+DEFINED_TEST = re.compile(r"^(?:async )?def (test_\w+)\(", re.MULTILINE)
 
 
 def _name(page: Path) -> str:
@@ -247,6 +248,29 @@ async def test_every_kind_of_fault_is_listed(environment: Mapping[str, str]) -> 
 
     assert (code, errors) == (0, "")
     assert _section("emulator.md", "Kinds of faults").endswith(f"\n{current}"), f"put in there: python {script}"
+
+
+def test_every_rule_of_security_names_its_tests() -> None:
+    """A rule without a test is a hope; one whose test has another name now is not kept."""
+    rules = (DOCS / "SECURITY.md").read_text().split("\n## Rules and their tests\n")[1].split("\n## ")[0]
+    rows = [line.split(" | ") for line in rules.splitlines() if line.startswith("| ") and "Rule | Tests" not in line]
+    known = {name for path in (ROOT / "tests").rglob("*.py") for name in DEFINED_TEST.findall(path.read_text())}
+
+    assert len(rows) > 15
+    for rule, tests in rows:
+        named = re.findall(r"`(test_\w+)`", tests)
+        assert named, rule
+        assert known.issuperset(named), rule
+
+
+async def test_the_page_about_faults_is_current(environment: Mapping[str, str]) -> None:
+    """The page holds the table that the fault matrix tests."""
+    code, current, errors = await _run(sys.executable, "-m", "docs.fault_matrix", folder=ROOT, environment=environment)
+
+    assert (code, errors) == (0, "")
+    assert (DOCS / "reference/faults.md").read_text() == current, (
+        "run: python -m docs.fault_matrix > docs/reference/faults.md"
+    )
 
 
 def test_every_error_is_listed_as_it_is() -> None:

@@ -52,6 +52,7 @@ NEIGHBOURS = {
     },
     "_core.endings": {"_core.lifecycle"},
     "_core.fetching": {"_core.replies"},
+    "_core.pacing": {"_core.limit"},
     "_core.polling": {"_core.latency"},
     "_core.requests": {"_core.image_urls", "_core.text"},
     "_core.retry": {"_core.replies", "_core.text", "_core.wire"},

@@ -33,7 +33,7 @@ class Work:
         seconds: Until the last one ended, or the cut-off.
         cpu: Seconds, without the start of the process.
         peak: The most memory ever resident, in bytes.
-        block: The longest turn of the event loop, in seconds.
+        block: The longest turn of the event loop, in seconds of CPU.
     """
 
     made: int
@@ -53,7 +53,7 @@ async def _work(job: Job, selector: TimedSelector) -> None:
     async with PARTIES[job.party].enter(job) as ask:
         await asyncio.sleep(0)  # ends the turn in which the party was imported
         began, began_cpu = time.perf_counter(), time.process_time()
-        selector.longest_wall = 0.0
+        selector.longest_cpu = 0.0
         made: list[str] = []
         failed: list[tuple[str, Exception]] = []
 
@@ -73,7 +73,7 @@ async def _work(job: Job, selector: TimedSelector) -> None:
                 seconds=time.perf_counter() - began,
                 cpu=time.process_time() - began_cpu,
                 peak=_peak(),
-                block=selector.longest_wall,
+                block=selector.longest_cpu,
             )
             print("\n" + json.dumps(attrs.asdict(work)), flush=True)
             os._exit(0)  # threads of a party that did not finish would go on

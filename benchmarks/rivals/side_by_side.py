@@ -24,7 +24,7 @@ HEAD = (
     "429s",
     "CPU an image, ms",
     "peak MiB",
-    "longest block, ms",
+    "longest block, CPU ms",
     "paid, image lost",
     "paid again",
 )
@@ -110,7 +110,7 @@ class Result:
         yield self.per_minute / ours.per_minute if self.per_minute and ours.per_minute else "-"
         yield statistics.fmean(log.delays) if log.delays else "-"
         yield self.gets
-        yield f"{log.limited / len(log.arrivals):.1%}"
+        yield f"{log.limited / max(1, len(log.arrivals)):.1%}"
         yield work.cpu / work.made * 1e3 if work.made else "-"
         yield work.peak / 2**20
         yield work.block * 1e3

@@ -24,6 +24,7 @@ from hunyuan_async.errors import NotSent
 from hunyuan_async.events import Cause
 
 MAX_POLLS_OUT = 256  # requests; more would only wait in the connection pool
+LOOKS_IN_A_ROW = 8  # that may go before a waiting submit, whatever they are worth
 
 
 @attrs.define(eq=False)
@@ -118,6 +119,7 @@ class Dispatch:
     # Whether a submit was refused and no look since tells if that was the request rate or the number of tasks.
     _in_doubt: bool = False
     _clicked: bool = False  # whether a person's submit went before looks just now: two of those would starve them
+    _passed_over: int = 0  # looks that went before a submit that might have gone, since one did
     _queue: Turns[Ticket] = attrs.field(factory=Turns)
 
     def ask(self, ticket: Ticket, *, again: bool = False) -> None:
@@ -159,12 +161,14 @@ class Dispatch:
         if due_at <= now and (not may_submit or self._in_doubt or self._look_is_better(ticket, now)):
             self.polls_out += 1
             self._clicked = False
+            self._passed_over += may_submit
             return Look(self.schedule.take(now))
         return self._send(now)
 
     def _look_is_better(self, ticket: Ticket | None, now: float) -> bool:
         clicked = ticket is not None and ticket.interactive and not self._clicked
-        return not clicked and self.schedule.beats_submit(now)
+        starved = self._passed_over >= LOOKS_IN_A_ROW
+        return not clicked and not starved and self.schedule.beats_submit(now)
 
     def _send(self, now: float) -> Send:
         ticket = self._queue.pop()
@@ -172,7 +176,7 @@ class Dispatch:
         self.breaker.sent()
         ticket.budget.reserve(ticket.credits)
         ticket.sent_at = now
-        self._clicked = ticket.interactive
+        self._clicked, self._passed_over = ticket.interactive, 0
         return Send(ticket)
 
     def give_back(self, ticket: Ticket) -> None:

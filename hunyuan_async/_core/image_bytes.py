@@ -12,6 +12,7 @@ _JPEG_END = b"\xff\xd9"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
 _JPEG_FILL = 0xFF
+_MOST_JPEG_SEGMENTS = 10_000  # with bytes of filling; a hostile image might hold millions, which take seconds
 
 
 EXTENSIONS = ("png", "jpg", "webp", "gif")
@@ -80,7 +81,9 @@ def _png(data: bytes) -> tuple[ImageFacts, bool]:
 def _jpeg(data: bytes) -> tuple[ImageFacts, bool]:
     facts = ImageFacts("jpg")
     position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
+    for _ in range(_MOST_JPEG_SEGMENTS):
+        if position + 9 > len(data) or data[position] != 0xFF:
+            break
         kind = data[position + 1]
         if kind == _JPEG_FILL:
             position += 1

@@ -29,6 +29,11 @@ def safe_name(wanted: str, item_id: str, *, telling: bool = True) -> str:
     return f"{name[: LONGEST - 11].rstrip('-') or 'image'}-{digest[:10]}"
 
 
+def leads_out(path: str) -> bool:
+    """Whether *path*, which is meant to be relative to a directory, may lead out of it."""
+    return path.startswith("/") or ".." in path.split("/")
+
+
 def slug(prompt: str) -> str:
     """Return a prompt as a short readable part of a file name, of a to z, 0 to 9 and "-"."""
     words = re.sub("[^a-z0-9]+", "-", _plain(prompt)).strip("-")

@@ -32,6 +32,7 @@ EARLY_SHARE = 0.05  # of the age: no look comes sooner after the last one
 SCOUTS = 3  # tasks; looked at whenever their age has doubled, to correct the guess
 PROBE_EVERY, PROBE_AT = 50, 0.5  # tasks, probability: looked at early, or faster service would never show
 LONGEST_WISH = 60.0  # seconds; a longer one is a mistake
+FIRST_IN_A_ROW = 16  # looks that outrank all, while another is due: what never finishes must not be all that is seen
 SLACK = 64  # stale bookings that a heap may hold besides as many as there are tasks
 
 
@@ -73,6 +74,7 @@ class PollSchedule:
     _sure: bool = False
     _added: int = 0
     _scouts: int = 0
+    _first_in_a_row: int = 0
     _tasks: dict[int, _Task] = attrs.field(factory=dict)
     _order: itertools.count[int] = attrs.field(factory=itertools.count)
     # What outranks all: scouts, probes, urgent looks, tasks that a person waits for, and those of unknown age.
@@ -133,14 +135,17 @@ class PollSchedule:
         It is out of the schedule until the look is answered.
         """
         self._move_due(now)
-        if self._first and self._first[0][0] <= now:
+        fresh_is_due = bool(self._fresh) and self._fresh[0][0] + self._fresh_crossings()[0] <= now
+        others_wait = self._first_in_a_row >= FIRST_IN_A_ROW and (fresh_is_due or self._due)
+        if self._first and self._first[0][0] <= now and not others_wait:
             heap = self._first
         elif not self._due:
             heap = self._fresh
-        elif not self._fresh or self._fresh[0][0] + self._fresh_crossings()[0] > now:
+        elif not fresh_is_due:
             heap = self._due
         else:
             heap = max(self._due, self._fresh, key=lambda heap: self._p(heap[0][2], now))
+        self._first_in_a_row = self._first_in_a_row + 1 if heap is self._first else 0
         key = heapq.heappop(heap)[2]
         task = self._tasks[key]
         task.looked_at, task.booking, task.probe = now, -1, False
@@ -163,8 +168,9 @@ class PollSchedule:
     def failed(self, key: int, now: float, delay: float) -> None:
         """Note that a look taught nothing, and book the next one in *delay* seconds."""
         task = self._tasks[key]
-        task.booking = next(self._order)
-        self._push(self._resting, (now + delay, task.booking, key))
+        task.booking = booking = next(self._order)
+        self._push(self._resting, (now + delay, booking, key))
+        self._push(self._first, (max(now + delay, task.submitted_at + self._first_age(task)), booking, key))
 
     def finished(self, key: int, now: float) -> None:
         """Note that a look found the task finished, and forget it."""
@@ -246,7 +252,8 @@ class PollSchedule:
 
     def _first_age(self, task: _Task) -> float:
         if task.scout:
-            return 2 * max(self.settings.min_gap, task.seen)
+            age = max(self.settings.min_gap, task.seen)
+            return max(self._earliest(task.seen), age + min(age, self.settings.max_gap))
         if task.probe:
             return self.model.quantile(PROBE_AT)
         if task.interactive:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 from hunyuan_async.errors import InvalidRequest, JournalError
 
 JOURNAL = "journal.sqlite"  # in a run's directory
+# What stands beside a journal, under its name and one of these; the lock comes last, as it guards the others.
+SUFFIXES = ("", "-wal", "-shm", "-journal", ".ballast", ".lock")
 BALLAST = 2**20  # bytes: for the ids of some hundred submits that are out when the disk fills up
 _CACHE = 65_536  # KiB: the ids of a million items
 _LONGEST_LOG = 2**26  # bytes kept of the write-ahead log once it is copied into the file
@@ -52,6 +55,27 @@ def place_journal(directory: Path, elsewhere: Path | None = None) -> Path:
     if path and elsewhere and path != elsewhere.resolve():
         raise InvalidRequest(f"the journal of {directory} is {path}: leave --journal out")
     return path or (directory / JOURNAL).resolve()
+
+
+def refuse_links(journal: Path) -> None:
+    """Check that what is about to be opened for writing is what it looks like.
+
+    A link in a directory that somebody else made would have us overwrite what it leads to, and two names of one
+    journal have two logs.
+
+    Raises:
+        JournalError: Something is a link, has a second name, or is no plain file.
+    """
+    for suffix in {*SUFFIXES} - {".ballast"}:  # that is always made anew
+        path = journal.with_name(journal.name + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            about = path.lstat()
+            if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+                raise JournalError(
+                    f"{path} is a link, has a second name, or is no plain file, and would be written to. Remove it, "
+                    "or copy the journal to a place of its own.",
+                    kind="invalid",
+                )
 
 
 def make_durable(connection: sqlite3.Connection, path: Path, *, wal: bool) -> None:
@@ -98,7 +122,8 @@ def lay_ballast(journal: Path) -> None:
     path = _ballast(journal)
     if path.exists() and path.stat().st_size == BALLAST:
         return
-    path.touch(0o600)
+    drop_ballast(journal)  # it may be a link
+    path.touch(0o600, exist_ok=False)
     try:
         with path.open("wb") as file:
             file.write(os.urandom(BALLAST))

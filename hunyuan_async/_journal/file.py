@@ -22,7 +22,7 @@ import attrs
 
 from hunyuan_async._core.lifecycle import Item, State, Step, advance
 from hunyuan_async._core.text import shown
-from hunyuan_async._journal.disk import drop_ballast, is_on_network, lay_ballast, make_durable
+from hunyuan_async._journal.disk import SUFFIXES, drop_ballast, is_on_network, lay_ballast, make_durable, refuse_links
 from hunyuan_async._journal.lock import JournalInUse, RunLock
 from hunyuan_async._journal.planning import Planning
 from hunyuan_async._journal.reader import JournalReader, RunRecord
@@ -67,6 +67,7 @@ class JournalFile(JournalReader):
     @classmethod
     def _open(cls, path: Path, root: Path | None, wal: bool | None) -> Self:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_links(path)
         with ExitStack() as held:
             lock = RunLock.take(path)
             held.callback(lock.release)
@@ -99,7 +100,7 @@ class JournalFile(JournalReader):
         finally:
             if self.last_number() == 0:
                 self._connection.close()
-                for suffix in ("", "-wal", "-shm", ".ballast", ".lock"):  # the lock's file last
+                for suffix in SUFFIXES:
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def write_run(self, record: RunRecord) -> None:

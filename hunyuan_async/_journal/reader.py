@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import attrs
 
 from hunyuan_async._core.lifecycle import AT_RISK, SPENT, Item, State
 from hunyuan_async._journal.course import Course
-from hunyuan_async._journal.rows import item_of
+from hunyuan_async._journal.rows import ODD, Types, checked, files_of, item_of, when
 from hunyuan_async._journal.schema import TRAFFIC, version_of
-from hunyuan_async._journal.troubles import in_words
+from hunyuan_async._journal.troubles import explained, in_words
+
+T = TypeVar("T")
 
 PAGE = 1000  # items read at once
 
@@ -30,6 +33,8 @@ _SAVED = """SELECT number, files FROM items WHERE run = ? AND state = ? AND numb
     ORDER BY number LIMIT ?"""
 _NEWEST = """SELECT * FROM items WHERE run = ? AND state IN (SELECT value FROM json_each(?))
     ORDER BY sending_at DESC, number DESC LIMIT ?"""
+
+_RUN: Types = {**dict.fromkeys(("run", "base_url", "key_fingerprint"), str), "salt": bytes, "seed": int}
 
 
 @attrs.frozen
@@ -104,11 +109,11 @@ class JournalReader:
 
     def run(self, name: str) -> RunRecord | None:
         """Look up what a run is pinned to."""
-        return next(map(_record, self._rows("SELECT * FROM runs WHERE run = ?", name)), None)
+        return next(iter(self._read(self._rows("SELECT * FROM runs WHERE run = ?", name), _record)), None)
 
     def only_run(self) -> RunRecord | None:
         """Look up the run of a journal that belongs to one directory; None before it has begun."""
-        return next(map(_record, self._rows("SELECT * FROM runs")), None)
+        return next(iter(self._read(self._rows("SELECT * FROM runs"), _record)), None)
 
     def item(self, run: str, item_id: str) -> Item | None:
         """Look up an item's latest attempt."""
@@ -125,7 +130,7 @@ class JournalReader:
         """
         query = " UNION ALL ".join([_IN_ONE_STATE] * len(states)) + " ORDER BY number LIMIT ?"
         values = [value for state in states for value in (run, state.value, after)]
-        return [item_of(row, self.root) for row in self._rows(query, *values, limit)]
+        return self._items(query, *values, limit)
 
     def latest(self, run: str) -> Iterator[Item]:
         """Read the latest attempt of every item, in the order in which their first attempts were planned.
@@ -134,7 +139,7 @@ class JournalReader:
         """
         place = 0
         while rows := self._rows(_LATEST, run, place, PAGE):
-            yield from (item_of(row, self.root) for row in rows)
+            yield from self._read(rows, self._item)
             place = rows[-1]["place"]
 
     def each(self, run: str, *states: State) -> Iterator[Item]:
@@ -147,7 +152,7 @@ class JournalReader:
     def saved(self, run: str, state: State, after: int, limit: int) -> list[tuple[int, list[dict[str, object]]]]:
         """Return a page of the items in a state that were saved: their numbers, and what is stored of their files."""
         rows = self._rows(_SAVED, run, state.value, after, limit)
-        return [(row["number"], json.loads(row["files"])) for row in rows]
+        return self._read(rows, lambda row: (row["number"], files_of(row["files"])))
 
     def last_number(self) -> int:
         """Return the number of the item that was planned last."""
@@ -156,13 +161,12 @@ class JournalReader:
 
     def attempts(self, run: str, item_id: str) -> list[Item]:
         """Look up all attempts of an item, the first one first."""
-        rows = self._rows("SELECT * FROM items WHERE run = ? AND id = ? ORDER BY attempt", run, item_id)
-        return [item_of(row, self.root) for row in rows]
+        return self._items("SELECT * FROM items WHERE run = ? AND id = ? ORDER BY attempt", run, item_id)
 
     def totals(self, run: str) -> dict[State, int]:
         """Count a run's items by the states of their latest attempts."""
         rows = self._rows("SELECT state, count(*) FROM items WHERE run = ? AND latest GROUP BY state", run)
-        return {State(state): count for state, count in rows}
+        return dict(self._read(rows, _by_state))
 
     def waiting(self, run: str, after: int = 0) -> tuple[int, int]:
         """Count a run's items that are still to be sent, planned *after* one, and sum up their prices in credits."""
@@ -178,30 +182,48 @@ class JournalReader:
     def costs(self, run: str) -> dict[State, int]:
         """Sum up the prices of all attempts of a run's items by the states they are in."""
         rows = self._rows("SELECT state, sum(credits) FROM items WHERE run = ? GROUP BY state", run)
-        return {State(state): credits for state, credits in rows}
+        return dict(self._read(rows, _by_state))
 
     def newest(self, run: str, states: Collection[State], limit: int) -> list[Item]:
         """Return the attempts in *states* that were sent last, the latest first; in the end what never was sent."""
-        rows = self._rows(_NEWEST, run, json.dumps([state.value for state in states]), limit)
-        return [item_of(row, self.root) for row in rows]
+        return self._items(_NEWEST, run, json.dumps([state.value for state in states]), limit)
 
     def finished(self, run: str, since: datetime) -> tuple[int, datetime | None]:
         """Count the tasks that were seen to finish from *since* on, and tell when the first of them was sent."""
         query = "SELECT count(*), min(sending_at) FROM items WHERE run = ? AND finished_at >= ?"
-        [(count, first)] = self._rows(query, run, since.astimezone(UTC).isoformat())
-        return count, datetime.fromisoformat(first) if first else None
+        rows = self._rows(query, run, since.astimezone(UTC).isoformat())
+        [(count, first)] = self._read(rows, lambda row: (row[0], when(row[1])))
+        return count, first
 
     def course(self, run: str) -> Course:
         """Return what tells how a run went over time."""
         return Course(self._rows, run)
 
     def _first(self, query: str, *values: str) -> Item | None:
-        return next((item_of(row, self.root) for row in self._rows(query, *values)), None)
+        return next(iter(self._items(query, *values)), None)
+
+    def _item(self, row: sqlite3.Row) -> Item:
+        return item_of(row, self.root)
+
+    def _items(self, query: str, *values: str | float) -> list[Item]:
+        return self._read(self._rows(query, *values), self._item)
+
+    def _read(self, rows: list[sqlite3.Row], convert: Callable[[sqlite3.Row], T]) -> list[T]:
+        with suppress(*ODD):
+            return [convert(row) for row in rows]
+        raise explained(self.path, OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
 
     def _rows(self, query: str, *values: str | float) -> list[sqlite3.Row]:
         return in_words(self.path, lambda: self._connection.execute(query, values).fetchall())
 
 
 def _record(row: sqlite3.Row) -> RunRecord:
+    checked(row, _RUN)
+    if row["seed"] < 0:
+        raise ValueError(row["seed"])
     created_at, settings = datetime.fromisoformat(row["created_at"]), json.loads(row["settings"])
-    return RunRecord(**{**dict(row), "created_at": created_at, "settings": settings})
+    return RunRecord(**{**dict(row), "created_at": created_at, "settings": checked({"": settings}, {"": dict})[""]})
+
+
+def _by_state(row: sqlite3.Row) -> tuple[State, int]:
+    return State(row[0]), row[1]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar
 
 import attrs
 
 from hunyuan_async import errors
 from hunyuan_async._core.lifecycle import Item, State
+from hunyuan_async._core.text import printable
 from hunyuan_async.errors import HunyuanError, SubmitUnknown
 from hunyuan_async.models import ImageRequest, SavedImage, TaskState, TaskStatus
 
 # A million lines are planned at once, and none goes in circles.
 _json = json.JSONEncoder(check_circular=False).encode
+Fields = TypeVar("Fields", sqlite3.Row, dict[str, Any])
 Cells = tuple[str | int | bytes | None, ...]
 
 # The state, then the cells of `key_of`, `origin_of` and `progress_of`.
@@ -27,6 +31,36 @@ INSERT = """INSERT INTO items (
 
 _REQUEST_FIELDS = tuple(field.name for field in attrs.fields(ImageRequest))
 _ERROR_FIELDS = ("message", "kind", "charged", "retry", "status", "code")
+
+# SQLite and JSON hold any type in any place, and a journal may be the work of somebody else.
+Types = Mapping[str, type | UnionType]
+_ROW: Types = {
+    **dict.fromkeys(("number", "attempt", "credits"), int),
+    **dict.fromkeys(("run", "id", "tenant", "given", "state", "detail"), str),
+    **dict.fromkeys(("request", "task_id", "sending_at", "submitted_at", "finished_at"), str | None),
+    **dict.fromkeys(("error", "files", "urls"), str | None),
+    "raw": bytes | None,
+}
+_IN_A_RUN: Types = {**_ROW, "request": str}
+_REQUEST: Types = {
+    **dict.fromkeys(("prompt", "type", "size"), str),
+    **dict.fromkeys(("model", "id"), str | None),
+    "seed": int | None,
+    "images": list,
+    "extra": dict,
+}
+_DETAIL: Types = {"index": int, "line": int | None, "variation": int, "input": dict, "given": dict}
+_ERROR: Types = {
+    **dict.fromkeys(("type", "message", "kind", "charged", "retry"), str),
+    "code": str | None,
+    "status": int | None,
+    "request_ids": dict,
+}
+_FILE: Types = {
+    **dict.fromkeys(("path", "url", "sha256"), str),
+    "bytes": int,
+    **dict.fromkeys(("width", "height"), int | None),
+}
 
 
 def key_of(item: Item) -> tuple[str, str, int]:
@@ -63,28 +97,59 @@ def progress_of(item: Item, root: Path | None = None) -> Cells:
     )
 
 
+# What `item_of` and `files_of` raise for a row that this library did not write.
+ODD = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+
+
 def item_of(row: sqlite3.Row, root: Path | None = None) -> Item:
     """Read a row; files are below *root*."""
+    checked(row, _IN_A_RUN if root else _ROW)
     request, urls, files, error, task_id = row["request"], row["urls"], row["files"], row["error"], row["task_id"]
     return Item(
         row["id"],
-        ImageRequest(**json.loads(request)) if request else None,
+        _request(json.loads(request)) if request else None,
         row["credits"],
         State(row["state"]),
         task_id,
-        submitted_at=_when(row["submitted_at"]),
-        completion=TaskStatus(task_id, TaskState.COMPLETED, tuple(json.loads(urls)), raw=row["raw"]) if urls else None,
-        finished_at=_when(row["finished_at"]),
-        files=tuple(_file(fields, root) for fields in json.loads(files)) if files else (),
+        submitted_at=when(row["submitted_at"]),
+        completion=TaskStatus(task_id, TaskState.COMPLETED, _texts(json.loads(urls)), raw=row["raw"]) if urls else None,
+        finished_at=when(row["finished_at"]),
+        files=tuple(_file(fields, root) for fields in files_of(files)) if files else (),
         error=_error(json.loads(error), row) if error else None,
-        sending_at=_when(row["sending_at"]),
+        sending_at=when(row["sending_at"]),
         run=row["run"],
         tenant=row["tenant"],
         attempt=row["attempt"],
         given=row["given"],
-        detail=json.loads(row["detail"]),
+        detail=checked(json.loads(row["detail"]), _DETAIL if root else {}),
         number=row["number"],
     )
+
+
+def files_of(text: str) -> list[dict[str, Any]]:
+    """Read what a row says of its files."""
+    return [checked(fields, _FILE) for fields in json.loads(text)]
+
+
+def checked(fields: Fields, types: Types) -> Fields:
+    """Return *fields* if they are of their *types*."""
+    if not isinstance(fields, dict | sqlite3.Row):
+        raise TypeError(fields)
+    for name, kind in types.items():
+        value = fields[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(name)
+    return fields
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(values)
+    return tuple(values)
+
+
+def _request(fields: dict[str, Any]) -> ImageRequest:
+    return ImageRequest(**{**checked(fields, _REQUEST), "images": _texts(fields["images"])})
 
 
 def error_text(error: HunyuanError) -> str:
@@ -94,12 +159,15 @@ def error_text(error: HunyuanError) -> str:
 
 
 def _error(fields: dict[str, Any], row: sqlite3.Row) -> HunyuanError:
-    error_class: type[HunyuanError] = getattr(errors, fields.pop("type"))
+    checked(fields, _ERROR)
+    error_class = getattr(errors, fields.pop("type"), None)
+    if not isinstance(error_class, type) or not issubclass(error_class, HunyuanError):
+        raise TypeError(error_class)
     request_ids = fields.pop("request_ids")
-    error = error_class(**fields, task_id=row["task_id"])
+    error = error_class(**{**fields, "message": printable(fields["message"], 2000)}, task_id=row["task_id"])
     if isinstance(error, SubmitUnknown):
-        error.sent_at = _when(row["sending_at"])
-    error.request_ids = request_ids
+        error.sent_at = when(row["sending_at"])
+    error.request_ids = dict(zip(_texts([*request_ids]), _texts([*request_ids.values()]), strict=True))
     return error
 
 
@@ -109,12 +177,13 @@ def _file_fields(file: SavedImage, root: Path | None) -> dict[str, object]:
 
 
 def _file(fields: dict[str, Any], root: Path | None) -> SavedImage:
-    return SavedImage(**{**fields, "path": (root or Path()) / fields["path"]})
+    return SavedImage(**{**checked(fields, _FILE), "path": (root or Path()) / fields["path"]})
 
 
 def _time(when: datetime | None) -> str | None:
     return when.astimezone(UTC).isoformat() if when else None
 
 
-def _when(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def when(text: str | None) -> datetime | None:
+    """Read a time."""
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None

@@ -12,12 +12,14 @@ import attrs
 import click
 
 from hunyuan_async._core.lifecycle import PAID, Item
+from hunyuan_async._core.text import printable
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.planning import Planning
-from hunyuan_async._journal.resuming import pin, settle
+from hunyuan_async._journal.resuming import fingerprint_of, pin, settle
+from hunyuan_async._keys import BASE_URL_VARIABLE
 from hunyuan_async.cli.batch_options import Conduct, Resumption
 from hunyuan_async.cli.batch_run import BatchRun
-from hunyuan_async.cli.connection import open_client, required_key
+from hunyuan_async.cli.connection import Connection, open_client, required_key
 from hunyuan_async.cli.directories import open_run
 from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.failures import FailureGuard
@@ -50,6 +52,7 @@ class Order:
         resumption: How what was left is taken up.
         conduct: Whether to ask, and what to show.
         planned_after: Only what was planned after this item is sent.
+        address_stored: Whether the run's journal names the service's address, and not this command.
     """
 
     out_dir: Path
@@ -57,6 +60,7 @@ class Order:
     resumption: Resumption
     conduct: Conduct
     planned_after: int = 0
+    address_stored: bool = False
 
     def agree(self, file: JournalFile, planning: Planning, rows: int | None = None) -> bool:
         """Show what will be made, and ask; return whether it is to be carried out.
@@ -107,6 +111,15 @@ class Order:
         if record and not connection.emulator:
             key = required_key().key
             pin(record, self.out_dir, connection.address, key, False, self.resumption.key_changed)
+            is_known = connection.address == Connection().address or record.key_fingerprint == fingerprint_of(
+                record, key
+            )
+            if self.address_stored and not is_known:
+                # Whoever made the directory could else have any key sent to themselves.
+                raise InvalidRequest(
+                    f"{self.out_dir} says that the service is at {printable(connection.address)}, and this key was "
+                    f"never used with it there. If that is right, set {BASE_URL_VARIABLE} to it."
+                )
 
     def _plan_again(self, file: JournalFile, planning: Planning, *, from_input: bool) -> None:
         wanted = self.resumption

@@ -22,6 +22,7 @@ Format = Literal["txt", "jsonl", "csv", "tsv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LONGEST_LINE = 2**20  # bytes
 DEEPEST_ROW = 64  # levels
+MOST_COLUMNS = 1000  # as every row has every column, however short it is
 
 
 @attrs.frozen
@@ -197,7 +198,8 @@ def _table(lines: _Lines, delimiter: str | None) -> Iterator[Row | BadLine]:
         try:
             cells = next(records, None)
         except csv.Error as error:
-            reason = lines.take_problem() or f"no cells can be told apart up to line {lines.number}: {error}"
+            told = printable(str(error))
+            reason = lines.take_problem() or f"no cells can be told apart up to line {lines.number}: {told}"
             yield BadLine(start, f"{reason}; is a quote not closed, or not doubled?")
             continue
         if cells is None:
@@ -211,9 +213,11 @@ def _header(records: Iterator[list[str]], lines: _Lines) -> list[str]:
     try:
         cells = next(records, [])
     except csv.Error as error:
-        raise InvalidRequest(f"the header cannot be read: {error}") from None
+        raise InvalidRequest(f"the header cannot be read: {printable(str(error))}") from None
     if problem := lines.take_problem():
         raise InvalidRequest(f"the header cannot be read: {problem}")
+    if len(cells) > MOST_COLUMNS:
+        raise InvalidRequest(f"the header names {len(cells):,} columns, and {MOST_COLUMNS:,} are the most")
     names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, start=1)]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidRequest(f"the header names {', '.join(map(shown, repeated))} twice: rename one")

@@ -15,6 +15,7 @@ def write_invalid(path: Path, bad: Sequence[BadLine]) -> None:
     names = dict.fromkeys(["line", "problem"])
     for line in bad:
         names.update(dict.fromkeys(line.columns))
+    path.unlink(missing_ok=True)  # it may be a link
     # Spreadsheets take a file for UTF-8 only if it starts with a byte order mark.
     with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
         table = csv.writer(file)

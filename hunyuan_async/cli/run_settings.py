@@ -28,10 +28,18 @@ class RunSettings:
 
     @classmethod
     def of(cls, record: RunRecord) -> RunSettings:
-        """Read those of a run that has begun; one that Python began has stored none."""
+        """Read those of a run that has begun; one that Python began has stored none.
+
+        Raises:
+            InvalidRequest: They make no sense.
+        """
         if not record.settings:
             return cls(Connection(record.base_url or None))
-        return cattrs.structure(record.settings, cls)
+        try:
+            return cattrs.structure(record.settings, cls)
+        except (cattrs.BaseValidationError, TypeError, ValueError):
+            problem = "the settings in its journal make no sense"
+        raise InvalidRequest(f"this run cannot be gone on with: {problem}")
 
     def stored_in(self, record: RunRecord) -> RunRecord:
         """Return *record* with these settings.

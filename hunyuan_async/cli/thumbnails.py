@@ -24,6 +24,7 @@ def make_thumbnail(source: Path, target: Path) -> bool:
             image.thumbnail((SIDE, SIDE), reducing_gap=2.0)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.part")
+            partial.unlink(missing_ok=True)
             image.save(partial, "WEBP", method=2)
             partial.replace(target)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

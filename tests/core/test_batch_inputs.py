@@ -132,6 +132,20 @@ def test_an_unknown_format_is_an_error_that_names_the_option(name: str, words: s
         input_format(name)
 
 
+def test_a_header_has_a_bound() -> None:
+    """Every row has every column: short rows below a long header would fill the memory."""
+    assert len(read(b",".join(b"c%d" % n for n in range(1000)) + b"\nx\n", "csv")) == 1
+    with pytest.raises(InvalidRequest, match="1,001 columns"):
+        read(b",".join(b"c%d" % n for n in range(1001)) + b"\nx\n", "csv")
+
+
+def test_a_problem_is_safe_to_print() -> None:
+    """The delimiter, which Python's message names, is a control character in some tables."""
+    [row] = read(b'prompt\tb\n"x"y\n', "tsv")
+    assert isinstance(row, BadLine)
+    assert row.problem.isprintable()
+
+
 @given(st.binary(max_size=300), st.sampled_from(FORMATS))
 def test_no_input_raises_anything_but_our_own_errors(data: bytes, form: Format) -> None:
     """Whatever a file holds, its lines are rows or bad lines, in order."""

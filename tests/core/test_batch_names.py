@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 
 import pytest
 from hypothesis import assume, given
@@ -57,6 +58,43 @@ def test_hostile_ids_are_harmless(item_id: str) -> None:
     path = BY_ID.path(item(item_id)) if item_id.strip() else "images/0000/unnamed"
     assert SAFE.fullmatch(path)
     assert not re.search(r"/(con|nul|lpt1)\Z", path)
+
+
+DEVICES = ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))]
+
+
+def hostile_ids() -> list[str]:
+    """More than two thousand ids: words in every case, composed and not, as devices, and on their way elsewhere."""
+    words = [
+        *DEVICES,
+        *filter(str.strip, HOSTILE),
+        "stra\u00dfe",
+        "\u0130stanbul",
+        "\u03a3\u03c3\u03c2",
+        "\ufb01le",
+        "\u212b",
+        "\u00c5ngstr\u00f6m",
+        "e\u0301\u0323",
+        "\uac00",
+    ]
+    words += [
+        f"{word}{ending}"
+        for word in words
+        for ending in (".", " ", ".png", ":x", "\0", "?x", "/..", "\\", "*", "?", "-1", "\u0301")
+    ]
+    cased = [change(word) for word in words for change in (str, str.upper, str.title, str.swapcase)]
+    forms = [unicodedata.normalize(form, word) for word in cased for form in ("NFC", "NFD", "NFKC", "NFKD")]
+    return [*dict.fromkeys(map(str.strip, forms))]  # an id in a table has no spaces around it
+
+
+def test_two_thousand_hostile_ids_have_as_many_harmless_names() -> None:
+    """Also where case is folded, accents are composed, and some names are devices whatever their extension."""
+    ids = hostile_ids()
+    paths = [BY_ID.path(item(item_id)) for item_id in ids if item_id.strip()]
+    names = {unicodedata.normalize("NFKC", path).casefold().rpartition("/")[2] for path in paths}
+    assert len(names) == len(paths) > 2000
+    assert all(map(SAFE.fullmatch, paths))
+    assert names.isdisjoint(DEVICES)
 
 
 def test_names_are_different_for_ids_that_look_alike() -> None:

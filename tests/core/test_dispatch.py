@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hunyuan_async._core.breaker import FIRST_REST, IN_A_ROW
 from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.dispatch import (
+    LOOKS_IN_A_ROW,
     MAX_POLLS_OUT,
     Decision,
     Dispatch,
@@ -597,3 +598,29 @@ def test_a_click_goes_before_a_bulk_job() -> None:
     dispatch = dispatching(tickets=[*bulk, other, click])
 
     assert decisions(dispatch, 0.0)[:5] == [Send(ticket) for ticket in (click, bulk[0], other, bulk[1], bulk[2])]
+
+
+def test_tasks_that_never_finish_do_not_starve_submits() -> None:
+    """Each of them may be done for long at any time, and all of them together want more looks than the rate has."""
+    dispatch, now, submits, looks = dispatching(rate=2.0, slots=1000), 0.0, 0, 0
+    for key in range(40):
+        dispatch.schedule.add(key, 0.0)
+        dispatch.schedule.take(10.0)
+    for key in range(40):
+        dispatch.schedule.running(key, 10.0)
+    for ticket in tickets(1000):
+        dispatch.ask(ticket)
+    now = 10.0
+    while now < 310.0:
+        match dispatch.next(now):
+            case Look(key):
+                looks += 1
+                dispatch.looked(200, None, now=now, sent_at=now, jitter=0.5)
+                dispatch.schedule.running(key, now)
+            case Send(ticket):
+                submits += 1
+                dispatch.accepted(ticket, now)
+            case Wait(until):
+                now = until
+
+    assert min(submits, looks) >= 600 // (LOOKS_IN_A_ROW + 1)

@@ -102,6 +102,20 @@ def test_scouts_are_looked_at_whenever_their_age_has_doubled() -> None:
     assert due[0] > 2.0
 
 
+def test_a_scout_that_takes_long_is_looked_at_like_any_other() -> None:
+    """Its age has doubled only after minutes; the ceiling between two looks comes first."""
+    schedule = PollSchedule(GAPS, LatencyModel())
+    schedule.add(1, 0.0)
+    schedule.weigh(MANY, 1.0, sure=True)
+    seen: list[float] = []
+    for now in range(1, 100):
+        if schedule.beats_submit(now):
+            schedule.running(schedule.take(now), now)
+            seen.append(now)
+
+    assert seen == [1, 2, 4, 8, 16, 26, 36, 46, 56, 66, 76, 86, 96]
+
+
 def test_a_lost_scout_is_replaced() -> None:
     """Until a task has finished, somebody must be watched closely."""
     schedule = after_scouts(LatencyModel())
@@ -248,6 +262,22 @@ def test_the_service_may_ask_not_to_be_asked(wish: float, rest: float) -> None:
     assert schedule.next_due_at() == 20.0 + rest
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_look_that_had_to_be_put_off_is_not_forgotten(failed: bool) -> None:
+    """However many submits wait, and although the task is no sure hit for long: the ceiling between two looks holds."""
+    schedule = after_scouts()
+    schedule.weigh(MANY, 1.0, sure=True)
+    schedule.add(1, 0.0)
+    for at in (20.0, 30.0, 40.0):
+        assert schedule.beats_submit(at)
+        assert schedule.take(at) == 1
+        if failed and at > 20.0:
+            schedule.failed(1, at, 2.0)
+        else:
+            schedule.running(1, at, 2.0)
+        assert not schedule.beats_submit(at + 1.9)
+
+
 def test_a_task_that_a_person_waits_for_is_looked_at_before_others() -> None:
     """As soon as a look is worth it, although a submit would be worth more; then the others take their turn."""
     schedule = after_scouts()
@@ -383,3 +413,22 @@ def test_stale_bookings_do_not_pile_up() -> None:
     heaps = (schedule._first, schedule._fresh, schedule._resting, schedule._due)
     assert max(map(len, heaps)) <= 2 * len(schedule) + SLACK + 1
     assert len(schedule._renewals) <= 2
+
+
+def test_urgent_looks_do_not_starve_a_sure_hit() -> None:
+    """Tasks that never finish want all looks there are, again and again; the others are noticed all the same."""
+    schedule = after_scouts()
+    schedule.weigh(MANY, 1.0, sure=True)
+    for key in range(12):
+        schedule.add(key, 0.0)
+        schedule.take(20.0)
+    for key in range(12):
+        schedule.running(key, 20.0)
+    schedule.add(99, 21.0)
+    taken: list[int] = []
+    for now in range(22, 100):  # one look a second, although a dozen tasks are due every ten
+        taken.append(schedule.take(now))
+        if taken[-1] != 99:
+            schedule.running(taken[-1], now)
+
+    assert 99 in taken

@@ -126,7 +126,7 @@ def test_a_disk_that_fails_is_told_in_words(tmp_path: Path, word: str, code: int
         held.callback(connection.close)
         lock = RunLock.take(path)
         held.callback(lock.release)
-        file = JournalFile(path, connection, held.pop_all(), tmp_path, lock)
+        file = JournalFile(path, connection, held.pop_all(), None, lock)
     with file:
         connection.failing = word, code
         with pytest.raises(JournalError, match=told):

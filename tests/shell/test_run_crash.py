@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import shutil
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, TypeVarTuple
+from typing import Literal
 
 import attrs
-import pytest
 
 from hunyuan_async._core.lifecycle import Item, State
 from hunyuan_async._journal.disk import JOURNAL
@@ -26,42 +21,17 @@ from hunyuan_async.errors import JournalError
 from hunyuan_async.models import ImageRequest
 from hunyuan_async.run import Run
 from hunyuan_async.settings import Limits
-from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, VirtualTimeLoop, accepted, finished, refused
+from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, accepted, finished, refused
 from hunyuan_async.transport import BeforeSend
+from tests.simulation.disk import Disk, LockstepLoop, copy_file, visible
 
-T = TypeVar("T")
 OnUnknown = Literal["hold", "resubmit"]
-Arguments = TypeVarTuple("Arguments")
 
 PRICE = 25
 IDS = [f"x{number}" for number in range(20)]
 LIMITED, REFUSED, UNCLEAR, FAILING = "x3", "x5", "x9", "x12"
 ENDS = {REFUSED: State.REJECTED, UNCLEAR: State.UNKNOWN, FAILING: State.FAILED}
-SECOND_NAME = os.link  # as it is while nobody watches
 FAILED = json.dumps({"code": 200, "data": {"status": "failed", "error": {"message": "no luck"}}}).encode()
-COMMIT_SECONDS = 0.002
-
-
-class LockstepLoop(VirtualTimeLoop):
-    """A loop that does nothing while a thread works, and hears of the end a moment later: every run is the same."""
-
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Arguments], T], *args: *Arguments
-    ) -> asyncio.Future[T]:
-        """Have a thread do something, and wait for it; what it returns arrives after a moment of virtual time."""
-        arrived: asyncio.Future[T] = self.create_future()
-
-        def arrive() -> None:
-            if not arrived.done():
-                arrived.set_exception(failure) if failure else arrived.set_result(result)
-
-        failure: BaseException | None = None
-        try:
-            result = executor.submit(func, *args).result() if executor else func(*args)
-        except Exception as error:  # noqa: BLE001 - it is the caller's
-            failure = error
-        self.call_later(COMMIT_SECONDS, arrive)
-        return arrived
 
 
 @attrs.define
@@ -141,65 +111,29 @@ class Witness:
         directory: Where the process works.
         service: Whom it pays.
         place: Where copies go.
+        disk: What it watches.
         instants: What was kept.
     """
 
     directory: Path
     service: Service
     place: Path
+    disk: Disk = attrs.field(init=False)
     instants: list[Instant] = attrs.field(factory=list)
-    _durable: set[str] = attrs.field(factory=set)
-    _synced: set[int] = attrs.field(factory=set, init=False)
-    _named: set[Path] = attrs.field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.disk = Disk(self.moment)
 
     def moment(self, name: str) -> None:
         """Keep what there is."""
         copy = self.place / f"{len(self.instants)}"
-        shutil.copytree(self.directory, copy, copy_function=_copy)
-        self.instants.append(Instant(name, copy, self.service.copy(), frozenset(self._durable)))
+        shutil.copytree(self.directory, copy, copy_function=copy_file)
+        self.instants.append(Instant(name, copy, self.service.copy(), frozenset(self.disk.durable)))
 
-    def naming(self, real: Callable[..., None]) -> Callable[..., None]:
-        """Watch what gives files their names."""
-
-        def name(source: Path, target: Path) -> None:
-            self.moment(f"before {Path(target).name} appears")
-            if Path(source).stat().st_ino in self._synced:
-                self._named.add(Path(target))
-            real(source, target)
-            self.moment(f"after {Path(target).name} appears")
-
-        return name
-
-    def syncing(self, real: Callable[[int], None]) -> Callable[[int], None]:
-        """Watch what makes files and directories last."""
-
-        def sync(descriptor: int) -> None:
-            real(descriptor)
-            inode = os.fstat(descriptor).st_ino
-            self._synced.add(inode)
-            self._durable |= {path.name for path in self._named if path.parent.stat().st_ino == inode}
-
-        return sync
-
-
-def _copy(source: str, target: str) -> None:
-    # The bytes put by are only ever removed: a second name will do.
-    (SECOND_NAME if source.endswith(".ballast") else shutil.copyfile)(source, target)
-
-
-class WatchedConnection(sqlite3.Connection):
-    """A connection whose commits are watched."""
-
-    moment: Callable[[str], None] = staticmethod(lambda _: None)
-
-    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Run a statement."""
-        if sql != "COMMIT":
-            return super().execute(sql, *values)
-        self.moment("before a commit")
-        cursor = super().execute(sql, *values)
-        self.moment("after a commit")
-        return cursor
+    def watch(self, image: bytes) -> None:
+        """Have a process take the run to its end."""
+        with self.disk.watched():
+            lives(self.directory, Line(self.service, image, self.moment))
 
 
 async def live(directory: Path, line: Line, on_unknown: OnUnknown) -> None:
@@ -217,22 +151,6 @@ def lives(directory: Path, line: Line, on_unknown: OnUnknown = "hold") -> None:
     """Take a run to its end in a loop of its own."""
     with asyncio.Runner(loop_factory=LockstepLoop) as runner:
         runner.run(live(directory, line, on_unknown))
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch, png: bytes) -> Callable[[Witness], None]:
-    """Return what takes a run to its end under a witness's eyes; it watches Python's own functions."""
-
-    def work(witness: Witness) -> None:
-        with monkeypatch.context() as patch:
-            watched = type("Watched", (WatchedConnection,), {"moment": staticmethod(witness.moment)})
-            patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=watched))
-            patch.setattr(os, "link", witness.naming(os.link))
-            patch.setattr(os, "replace", witness.naming(os.replace))
-            patch.setattr(os, "fsync", witness.syncing(os.fsync))
-            lives(witness.directory, Line(witness.service, png, witness.moment))
-
-    return work
 
 
 def latest(directory: Path) -> dict[str, Item]:
@@ -289,11 +207,6 @@ def check_the_end(directory: Path, service: Service, image: bytes, in_doubt: set
     return sum(map(len, attempts.values()))
 
 
-def visible(directory: Path) -> list[Path]:
-    """The images under their final names."""
-    return [path for path in directory.glob("images/*/*") if not path.name.startswith(".")]
-
-
 def check_all(instants: list[Instant], image: bytes, on_unknown: OnUnknown = "hold") -> int:
     """Go on from every instant to the end; return how many items were made once more."""
     again = 0
@@ -309,38 +222,37 @@ def check_all(instants: list[Instant], image: bytes, on_unknown: OnUnknown = "ho
     return again
 
 
-def test_a_run_may_die_at_any_instant(tmp_path: Path, png: bytes, watch: Callable[[Witness], None]) -> None:
+def test_a_run_may_die_at_any_instant(tmp_path: Path, png: bytes) -> None:
     """Whatever it was about to do or had just done: the next process pays for nothing twice and loses nothing paid."""
-    witness = begin(tmp_path, watch)
+    witness = begin(tmp_path, png)
 
     assert len(witness.instants) > 160
     assert check_all(witness.instants, png) == 0
 
 
-def test_a_run_that_goes_on_may_die_as_well(tmp_path: Path, png: bytes, watch: Callable[[Witness], None]) -> None:
+def test_a_run_that_goes_on_may_die_as_well(tmp_path: Path, png: bytes) -> None:
     """The same, when it takes up what an earlier death left and an image that is gone."""
-    first = begin(tmp_path, watch)
+    first = begin(tmp_path, png)
     middle = first.instants[len(first.instants) // 2]
     visible(middle.directory)[0].unlink()
-    witness = Witness(middle.directory, middle.service, tmp_path / "second", durable={*middle.durable})
-    watch(witness)
+    witness = Witness(middle.directory, middle.service, tmp_path / "second")
+    witness.disk.durable |= middle.durable
+    witness.watch(png)
 
     assert len(witness.instants) > 60
     assert check_all(witness.instants, png) == 0
 
 
-def test_what_is_sent_again_on_request_is_sent_once_more_a_pass(
-    tmp_path: Path, png: bytes, watch: Callable[[Witness], None]
-) -> None:
+def test_what_is_sent_again_on_request_is_sent_once_more_a_pass(tmp_path: Path, png: bytes) -> None:
     """If a person wants unknown items sent again, each of them has an attempt of its own for each POST."""
-    witness = begin(tmp_path, watch)
+    witness = begin(tmp_path, png)
 
     assert check_all(witness.instants[::8], png, "resubmit") > 10
 
 
-def begin(place: Path, watch: Callable[[Witness], None]) -> Witness:
+def begin(place: Path, image: bytes) -> Witness:
     """Take a run from nothing to its end, and keep every instant of it."""
     witness = Witness(place / "out", Service(), place / "first")
     witness.directory.mkdir()
-    watch(witness)
+    witness.watch(image)
     return witness

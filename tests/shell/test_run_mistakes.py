@@ -18,6 +18,7 @@ from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.reader import JournalReader
 from hunyuan_async.cli.inputs import Row
 from hunyuan_async.cli.items import RowOptions, read_items
+from hunyuan_async.cli.result_lines import result_line
 from hunyuan_async.cli.seen import Seen
 from hunyuan_async.client import Client
 from hunyuan_async.errors import AuthError, InvalidRequest, SubmitUnknown
@@ -187,6 +188,19 @@ async def test_an_expired_image_that_is_back_counts_again(connect: Connect, tmp_
 
     async with Run(tmp_path, client=connect(gone)) as run:
         assert (await outcomes(run), await run.counts()) == ([], {"downloaded": 1})
+
+
+async def test_an_image_that_is_gone_is_not_handed_over(connect: Connect, tmp_path: Path, png: bytes) -> None:
+    """Neither its outcome nor its line tells of a file that was there once."""
+    await made(connect, tmp_path, ImageRequest("a fox", id="fox"), image=png)
+    [file] = items(tmp_path)["fox"].files
+    file.path.unlink()
+
+    async with Run(tmp_path, client=connect(Scripted(png, fetched=404))) as run:
+        [outcome] = await outcomes(run)
+
+    assert (outcome.ok, outcome.files) == (False, ())
+    assert result_line(items(tmp_path)["fox"], tmp_path, API_IN_ONE)["images"] == []
 
 
 async def test_a_run_that_is_closed_under_its_reader_says_so(connect: Connect, tmp_path: Path, png: bytes) -> None:

@@ -46,7 +46,7 @@ def redo(directory: Path, ids: Ids, new_seed: bool, prompt: str | None, conduct:
         wanted = ids.read(lambda: (item.id for item in file.latest(record.run) if item.state is State.DOWNLOADED))
         settings = RunSettings.of(record)
         settings = attrs.evolve(settings, bounds=attrs.evolve(settings.bounds, on_unknown="hold"))
-        order = Order(directory, settings, Resumption(), conduct, file.last_number())
+        order = Order(directory, settings, Resumption(), conduct, file.last_number(), address_stored=True)
         with file.planning(record.run) as planning:
             for item_id in wanted:
                 planning.add(_again(file, record, item_id, template, new_seed=new_seed))

@@ -39,7 +39,7 @@ def resume(directory: Path, bounds: Bounds, resumption: Resumption, conduct: Con
     with edit_run(directory) as (file, record):
         settings = RunSettings.of(record)
         settings = attrs.evolve(settings, bounds=bounds.over(settings.bounds))
-        order = Order(directory, settings, resumption, conduct)
+        order = Order(directory, settings, resumption, conduct, address_stored=True)
         with file.planning(record.run) as planning:
             file.write_run(settings.stored_in(record))
             planning.keep = order.agree(file, planning)
