@@ -141,9 +141,9 @@ class Dispatch:
         return decision
 
     def _next(self, now: float) -> Decision:
-        ticket = self._queue.head()
+        ticket = self._queue.head(_is_decided) or self._queue.head()
         if ticket and (exceeded := ticket.budget.exceeded_by(ticket.credits)):
-            self._queue.pop()
+            self._queue.take(ticket)
             return OverBudget(ticket, exceeded)
         backlog = self._queue.depth + ticket.behind if ticket else 0
         self.schedule.weigh(backlog, self.pacer.rate, sure=self.pacer.sure(now))
@@ -163,15 +163,16 @@ class Dispatch:
             self._clicked = False
             self._passed_over += may_submit
             return Look(self.schedule.take(now))
-        return self._send(now)
+        assert ticket
+        return self._send(ticket, now)
 
     def _look_is_better(self, ticket: Ticket | None, now: float) -> bool:
         clicked = ticket is not None and ticket.interactive and not self._clicked
         starved = self._passed_over >= LOOKS_IN_A_ROW
         return not clicked and not starved and self.schedule.beats_submit(now)
 
-    def _send(self, now: float) -> Send:
-        ticket = self._queue.pop()
+    def _send(self, ticket: Ticket, now: float) -> Send:
+        self._queue.take(ticket)
         self.slots.take()
         self.breaker.sent()
         ticket.budget.reserve(ticket.credits)
@@ -253,3 +254,8 @@ class Dispatch:
         if self.pacer.paused_until > now:
             return Obstacle("pause", self.pacer.reason)
         return Obstacle("rate", "the request rate")
+
+
+def _is_decided(ticket: Ticket) -> bool:
+    """Whether its budget says yes or no; one that must wait for others' answers does not hold other tenants up."""
+    return ticket.budget.fits(ticket.credits) or ticket.budget.exceeded_by(ticket.credits) is not None

@@ -8,6 +8,7 @@ in a row, one of the others goes. So everyone's wait is bounded by who stands be
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -48,24 +49,27 @@ class _Lane(Generic[W]):
         else:
             queue.append(waiting)
 
-    def head(self) -> W | None:
-        while self.queues:
-            tenant, queue = next(iter(self.queues.items()))
+    def head(self, may_go: Callable[[W], bool]) -> W | None:
+        idle, head = [], None
+        for tenant, queue in self.queues.items():
             while queue and queue[0].withdrawn:
                 self._popleft(queue)
-            if queue:
-                return queue[0]
+            if not queue:
+                idle.append(tenant)
+            elif may_go(queue[0]):
+                head = queue[0]
+                break
+        for tenant in idle:
             del self.queues[tenant]
-        return None
+        return head
 
-    def pop(self) -> W:
-        tenant, queue = next(iter(self.queues.items()))
-        self.queues.move_to_end(tenant)
-        return self._popleft(queue)
+    def take(self, head: W) -> None:
+        self.queues.move_to_end(head.tenant)
+        self._popleft(self.queues[head.tenant])
 
-    def _popleft(self, queue: deque[W]) -> W:
+    def _popleft(self, queue: deque[W]) -> None:
         self.depth -= 1
-        return queue.popleft()
+        queue.popleft()
 
 
 @attrs.define(eq=False)
@@ -90,24 +94,18 @@ class Turns(Generic[W]):
         """How many wait, at no cost; a withdrawn one counts until it comes first."""
         return self._interactive.depth + self._others.depth
 
-    def head(self) -> W | None:
-        """Return the submit whose turn it is, if any waits."""
-        lane = self._lane()
-        return lane.head() if lane else None
+    def head(self, may_go: Callable[[W], bool] = lambda _: True) -> W | None:
+        """Return the submit whose turn it is, among the first of each tenant that *may_go*."""
+        interactive, other = self._interactive.head(may_go), self._others.head(may_go)
+        if interactive and not (other and self.in_a_row >= IN_A_ROW):
+            return interactive
+        return other
 
-    def pop(self) -> W:
+    def take(self, head: W) -> None:
         """Take out the submit whose turn it is."""
-        lane = self._lane()
-        assert lane
-        self.in_a_row = self.in_a_row + 1 if lane is self._interactive else 0
-        return lane.pop()
+        self.in_a_row = self.in_a_row + 1 if head.interactive else 0
+        (self._interactive if head.interactive else self._others).take(head)
 
     def __len__(self) -> int:
         lanes = (self._interactive, self._others)
         return sum(not one.withdrawn for lane in lanes for queue in lane.queues.values() for one in queue)
-
-    def _lane(self) -> _Lane[W] | None:
-        others_wait = self._others.head() is not None
-        if self._interactive.head() and not (others_wait and self.in_a_row >= IN_A_ROW):
-            return self._interactive
-        return self._others if others_wait else None

@@ -216,6 +216,20 @@ def test_no_obstacle_is_met_too_early() -> None:
     assert dispatch.next(0.0) == Send(ticket)
 
 
+def test_a_budget_that_is_reserved_holds_up_its_own_tenant_alone() -> None:
+    """Others have their own; the one that waits goes first when there is an answer."""
+    narrow, wide = Budget(25), Budget(None)
+    queue = [Ticket(25, narrow, "a"), Ticket(25, narrow, "a"), Ticket(25, wide, "b"), Ticket(25, wide, "b")]
+    dispatch = dispatching(tickets=queue)
+
+    *sent, wait = decisions(dispatch, 0.0)
+    assert sent == [Send(queue[0]), Send(queue[2]), Send(queue[3])]
+    assert wait == Wait(math.inf, Obstacle("budget", "the rest of the budget is reserved for submits under way"))
+
+    dispatch.refused(queue[0])
+    assert dispatch.next(0.0) == Send(queue[1])
+
+
 def test_what_can_never_fit_the_budget_is_refused() -> None:
     """Only then: what is reserved may come free again, and even a pause does not keep the news back."""
     budget = Budget(100)

@@ -37,7 +37,7 @@ def order(turns: Turns[Place]) -> list[str]:
     """The names in the order in which they go."""
     names = []
     while head := turns.head():
-        assert turns.pop() is head
+        turns.take(head)
         names.append(head.name)
     return names
 
@@ -59,18 +59,34 @@ def test_tenants_take_turns(waiting: str, go: str) -> None:
 def test_one_that_was_refused_goes_first_again() -> None:
     """It has waited longest, whoever's turn it would be."""
     turns = queued("a1", "a2", "b1")
-    first = turns.pop()
+    first = turns.head()
+    assert first
+    turns.take(first)
     turns.add(first, again=True)
 
     assert order(turns) == ["a1", "b1", "a2"]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "blocked", "go"), [("a1 b1 b2", "a1", "b1"), ("A1 b1", "A1", "b1"), ("a1 a2", "a1", None)]
+)
+def test_one_that_may_not_go_holds_up_its_own_tenant_alone(waiting: str, blocked: str, go: str | None) -> None:
+    """Its turn comes when it may."""
+    turns = queued(*waiting.split())
+    head = turns.head(lambda one: one.name != blocked)
+
+    assert (head and head.name) == go
+    assert order(turns)[0] == blocked
 
 
 def test_a_withdrawn_one_is_passed_over() -> None:
     """Nor does it cost its tenant the turn."""
     turns = queued("a1", "b1")
     second = place("a2")
+    first = turns.head()
+    assert first
     turns.add(second)
-    turns.pop()
+    turns.take(first)
     second.withdrawn = True
 
     assert (len(turns), turns.depth) == (1, 2)
@@ -96,9 +112,9 @@ def test_nobody_starves(steps: list[str | None]) -> None:
             latest[new] = served + (before + 1) * 3 * lanes
             waiting.append(new)
             turns.add(new)
-        elif turns.head():
+        elif gone := turns.head():
             served += 1
-            gone = turns.pop()
+            turns.take(gone)
             waiting.remove(gone)
             assert served <= latest[gone]
         assert all(served <= latest[one] for one in waiting)
