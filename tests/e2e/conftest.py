@@ -164,6 +164,13 @@ class CommandLine:
         return Counter(line["status"] for line in self.results(out))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _signals_reach_commands() -> None:
+    """Whoever runs the tests in the background may have had them ignore signals, and commands inherit that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 async def command_line(tmp_path: Path) -> AsyncIterator[CommandLine]:
     """A place to run commands in."""
