@@ -70,6 +70,8 @@ def refuse_links(journal: Path) -> None:
         path = journal.with_name(journal.name + suffix)
         with contextlib.suppress(FileNotFoundError):
             about = path.lstat()
+            if stat.S_ISDIR(about.st_mode):
+                continue  # that fails by itself
             if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
                 raise JournalError(
                     f"{path} is a link, has a second name, or is no plain file, and would be written to. Remove it, "
