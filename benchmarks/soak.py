@@ -24,7 +24,7 @@ import attrs
 
 from benchmarks.report import print_table
 from hunyuan_async import Client, ImageRequest, Limits
-from hunyuan_async.testing import ScriptedTransport, VirtualTimeLoop
+from hunyuan_async.testing import ScriptedTransport, VirtualTimeLoop, accepted, finished
 
 IMAGES_A_SECOND = 50.0
 SHARE = 0.01  # of the requests that each kind may meet
@@ -129,10 +129,15 @@ def virtual(hours: float) -> None:
     watch = Watch()
 
     async def main() -> None:
-        async with Client(transport=ScriptedTransport(), limits=Limits(rate=1.0)) as client:
+        numbers = itertools.count()
+        transport = ScriptedTransport(submit=lambda _: accepted(f"t{next(numbers)}"), poll=finished)
+        async with Client(transport=transport, limits=Limits(rate=1.0)) as client:
             looking = asyncio.create_task(watch.look(every=hours * 18))
-            for number in range(int(hours * 360)):
+            for number in range(int(hours * 300)):
                 watch.ends["made" if await client.generate(f"soak {number}") else "none"] += 1
+                await asyncio.sleep(10)
+                transport.submits.clear()  # it would remember them for ever
+                transport.looks.clear()
             looking.cancel()
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
