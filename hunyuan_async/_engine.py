@@ -351,7 +351,7 @@ class Engine:
             credits_reserved=budget.reserved,
             credits_at_risk=budget.at_risk,
             rate=dispatch.pacer.rate,
-            rate_found=dispatch.pacer.found,
+            rate_found=dispatch.pacer.limit.found,
             waiting_for=self._dispatcher.reason,
             waited={**dispatch.waited},
             latency_p50=model.quantile(0.5) if model.finished else None,

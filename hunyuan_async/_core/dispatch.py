@@ -146,7 +146,7 @@ class Dispatch:
             self._queue.take(ticket)
             return OverBudget(ticket, exceeded)
         backlog = self._queue.depth + ticket.behind if ticket else 0
-        self.schedule.weigh(backlog, self.pacer.rate, sure=self.pacer.sure(now))
+        self.schedule.weigh(backlog, self.pacer.rate, sure=self.pacer.limit.sure(now))
         due_at = self.schedule.next_due_at() if self.polls_out < MAX_POLLS_OUT else math.inf
         obstacle = self._obstacle(ticket, now) if ticket else None
         may_submit = ticket is not None and not obstacle
@@ -235,7 +235,7 @@ class Dispatch:
             self.pacer.answered(now, sent_at)
             self.slots.poll_answered()
             if (model := self.schedule.model).finished >= EAGER:
-                self.slots.learn(model.usual, self.pacer.known)
+                self.slots.learn(model.usual, self.pacer.limit.known)
         return None
 
     def _obstacle(self, ticket: Ticket, now: float) -> Obstacle | None:

@@ -47,20 +47,6 @@ class Pacer:
         """Requests a second that may leave now."""
         return self.limit.rate
 
-    @property
-    def found(self) -> float | None:
-        """The service's limit in requests a second, as measured."""
-        return self.limit.found
-
-    @property
-    def known(self) -> float:
-        """Requests a second that the service is known to take; 0 while that is being found, or if nothing limits."""
-        return self.limit.known
-
-    def sure(self, now: float) -> bool:
-        """Whether the rate is known, so that a request that nobody wants really is spare."""
-        return self.limit.sure(now)
-
     def ready_at(self, now: float) -> float:
         """Return the instant from which the next request may leave."""
         tried = self._in_episode and self._left_at >= self._fence

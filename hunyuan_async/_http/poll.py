@@ -13,6 +13,7 @@ from aiohttp import (
     ThreadedResolver,
 )
 
+from hunyuan_async._core.dispatch import MAX_POLLS_OUT
 from hunyuan_async._core.replies import NoReply, Reply
 from hunyuan_async._http.api import Api
 from hunyuan_async._http.bodies import Incoming
@@ -20,7 +21,6 @@ from hunyuan_async._http.failures import NETWORK_ERRORS, NotRepeated, no_reply
 from hunyuan_async._http.sessions import LazySession
 
 _LARGEST_BODY = 2**20  # the untouched body travels with the result
-_CONNECTIONS = 256
 _KEPT_SECONDS = 75.0  # longer than any task is left alone, or every poll would connect anew
 
 
@@ -50,7 +50,7 @@ class Poller:
 
 
 def _kept_connections() -> TCPConnector:
-    return TCPConnector(resolver=ThreadedResolver(), limit=_CONNECTIONS, keepalive_timeout=_KEPT_SECONDS)
+    return TCPConnector(resolver=ThreadedResolver(), limit=MAX_POLLS_OUT, keepalive_timeout=_KEPT_SECONDS)
 
 
 async def _never_repeat(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -80,7 +80,7 @@ def result_line(item: Item, out_dir: Path, service: Service) -> ResultLine:
         "status": STATUS[item.state],
         "request": _request(item.request, service),
         "input": cast("Mapping[str, object]", item.detail["input"]),
-        "images": [_image(file, out_dir) for file in item.files if item.state is State.DOWNLOADED],
+        "images": [_image(file, out_dir) for file in item.files] if item.state is State.DOWNLOADED else [],
         "task_id": item.task_id,
         "credits": item.credits if item.state in SPENT | AT_RISK else 0,
         "error": _error(item),

@@ -102,7 +102,7 @@ def test_the_limit_is_measured(rate: float, size: float) -> None:
 
     assert taken >= 0.92 * (300 * rate + size)
     assert refused / (taken + refused) < 0.02
-    assert pacer.found == pytest.approx(rate, rel=0.1)
+    assert pacer.limit.found == pytest.approx(rate, rel=0.1)
 
 
 @pytest.mark.parametrize("pacer", [Pacer(10.0, 10.0), probing()], ids=["given", "found"])
@@ -138,7 +138,7 @@ def test_a_limit_met_above_the_known_one_is_no_lower() -> None:
     now = leave(pacer, now)
     pacer.answered(now, now)
 
-    assert pacer.found == pytest.approx(10.3)
+    assert pacer.limit.found == pytest.approx(10.3)
 
 
 def test_quiet_times_are_not_measured() -> None:
@@ -167,7 +167,7 @@ def test_our_own_demand_is_not_taken_for_the_limit(ceiling: float, episodes: int
 
         assert pacer.rate == pytest.approx(rate, rel=0.2)
         assert pacer.limit.phase is Phase.SEARCH
-    assert pacer.found is None
+    assert pacer.limit.found is None
 
 
 def test_trouble_is_not_measured() -> None:
@@ -236,14 +236,14 @@ def test_what_the_service_takes_counts_more_than_what_was_asked_for() -> None:
     pacer = Pacer(20.0, 20.0)
     saturate(pacer, Bucket(10, 20), 60.0)
 
-    assert pacer.known == pytest.approx(10.0, rel=0.1)
+    assert pacer.limit.known == pytest.approx(10.0, rel=0.1)
 
 
 def test_a_rate_is_sure_once_it_is_known() -> None:
     """Given, measured, or undisturbed for long."""
-    assert Pacer(5.0, 5.0).sure(0.0)
+    assert Limit(5.0, 5.0).sure(0.0)
     pacer = probing()
     pacer.take(0.0)
-    assert (pacer.sure(1.0), pacer.sure(91.0)) == (False, True)
+    assert (pacer.limit.sure(1.0), pacer.limit.sure(91.0)) == (False, True)
     saturate(pacer, Bucket(10, 20), 60.0)
-    assert pacer.sure(60.0)
+    assert pacer.limit.sure(60.0)
