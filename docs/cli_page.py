@@ -1,8 +1,7 @@
-"""Prints docs/reference/cli.md, made from the help texts: `python docs/cli_page.py > docs/reference/cli.md`."""
+"""The page about the command line, made from the help texts."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import click
@@ -19,7 +18,7 @@ The extra `cli` brings it: `pip install '.[cli]'` in a clone.
 Results go to standard output, everything said goes to standard error.
 The [exit code](errors.md#exit-codes) tells scripts how it ended.
 How to use `batch` is told in [run a large batch](../how-to/run-a-batch.md).
-This page is made from the help texts by `docs/cli_page.py`.
+This page is made from the help texts by `python -m docs`.
 """
 
 
@@ -36,7 +35,3 @@ def help_texts(command: click.Command, name: str, parent: click.Context | None =
 def page() -> str:
     """The whole page."""
     return INTRO + "".join(f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in help_texts(hunyuan, "hunyuan"))
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

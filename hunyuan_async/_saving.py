@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from hunyuan_async._core.fetching import judge_fetch, retry_delay
+from hunyuan_async._core.replies import Fetched, NoReply
 from hunyuan_async._files import ImageFile
 from hunyuan_async._targets import Target
 from hunyuan_async.errors import DownloadFailed, HunyuanError, TaskLost
@@ -60,25 +61,28 @@ class Saver:
 
     async def _save_one(self, url: str, target: Target) -> SavedImage:
         attempt = 1
-        while isinstance(saved := await self._try(url, target), DownloadFailed):
+        while True:
+            file = ImageFile(target.path, exact=target.exact, overwrite=target.overwrite)
+            seen = await self._fetch(url, file)
+            saved = judge_fetch(seen) or await self._commit(file, url)
+            if isinstance(saved, SavedImage):
+                return saved
+            file.discard()
             if saved.retry != "same" or attempt == ATTEMPTS:
                 raise saved
             attempt += 1
-            await asyncio.sleep(retry_delay(attempt, random.random()))  # noqa: S311 - spreads load, hides nothing
-        return saved
+            await asyncio.sleep(retry_delay(attempt, random.random(), seen))  # noqa: S311 - spreads load, hides nothing
 
-    async def _try(self, url: str, target: Target) -> SavedImage | DownloadFailed:
+    async def _fetch(self, url: str, file: ImageFile) -> Fetched | NoReply:
         if self._closed:
             raise DownloadFailed("The client was closed before the image was saved.", retry="same")
-        file = ImageFile(target.path, exact=target.exact, overwrite=target.overwrite)
         try:
-            error = judge_fetch(await self._transport.fetch(url, file.write))
+            return await self._transport.fetch(url, file.write)
         except BaseException:
             file.discard()
             raise
-        if error:
-            file.discard()
-            return error
+
+    async def _commit(self, file: ImageFile, url: str) -> SavedImage | DownloadFailed:
         try:
             # Whoever is cancelled, a commit is seen through: it alone cleans up behind itself.
             return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, file.commit, url))

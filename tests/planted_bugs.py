@@ -66,7 +66,7 @@ BUGS = (
         simulated=False,
     ),
     Bug("an image is named before it is safe", "_files.py", "os.fsync(self._file.fileno())", "pass", CRASH),
-    Bug("an image's name is not safe", "_files.py", "        _sync_directory(path.parent)\n", "", CRASH),
+    Bug("an image's name is not safe", "_files.py", "        sync_directory(path.parent)\n", "", CRASH),
     Bug(
         "a submit that was put off stays recorded as sent",
         "_sending.py",
@@ -106,10 +106,10 @@ BUGS = (
         f"{RESUME}::test_a_limit_counts_what_earlier_processes_spent_and_risked",
     ),
     Bug(
-        "an answer that shows the task finished is thrown away",
-        "_engine.py",
-        "watch.judge(first, now) if first else KeepWaiting()",
-        "KeepWaiting()",
+        "images that come with the acceptance are not stored with it",
+        "_sending.py",
+        "item.completion = status",
+        "pass",
         MONEY,
     ),
     Bug(
@@ -184,7 +184,7 @@ def tested(copy: Path, *tests: str) -> bool:
     return ended.returncode == 0
 
 
-def tests_of(bug: Bug) -> Sequence[str]:
+def noticed_by(bug: Bug) -> Sequence[str]:
     """Name the tests that must notice *bug*."""
     return (bug.test, SIMULATION) if bug.simulated else (bug.test,)
 
@@ -197,7 +197,7 @@ def plant(copy: Path, bug: Bug) -> str:
         return "CANNOT BE PLANTED: its place has changed"
     path.write_text(text.replace(bug.right, bug.wrong), encoding="utf-8")
     try:
-        return "UNNOTICED" if any(tested(copy, test) for test in tests_of(bug)) else "noticed"
+        return "UNNOTICED" if any(tested(copy, test) for test in noticed_by(bug)) else "noticed"
     finally:
         path.write_text(text, encoding="utf-8")
 
@@ -209,7 +209,7 @@ def main() -> int:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-        if not tested(copy, *{test for bug in BUGS for test in tests_of(bug)}):
+        if not tested(copy, *{test for bug in BUGS for test in noticed_by(bug)}):
             print("The tests fail without any bug planted.")  # noqa: T201
             return 1
         noticed = 0
@@ -217,7 +217,7 @@ def main() -> int:
             since = time.monotonic()
             found = plant(copy, bug)
             noticed += found == "noticed"
-            line = f"{found:10} {time.monotonic() - since:5.1f} s  {bug.name}: {' and '.join(tests_of(bug))}"
+            line = f"{found:10} {time.monotonic() - since:5.1f} s  {bug.name}: {' and '.join(noticed_by(bug))}"
             print(line, flush=True)  # noqa: T201
     print(f"{noticed} of {len(BUGS)} noticed")  # noqa: T201
     return noticed < len(BUGS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-Body = dict[str, object]
+from benchmarks.server import Body
 
 PICTURE = "https://images.example/1.png"
 

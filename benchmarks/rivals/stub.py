@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from benchmarks.limits import Bucket
-from benchmarks.rivals.dialects import DIALECTS, Body
-from benchmarks.server import BACKLOG
+from benchmarks.rivals.dialects import DIALECTS
+from benchmarks.server import Body, listen
 
 SEED = 1  # the n-th accepted task takes equally long whoever asks
 TOO_MANY: Body = {"error": {"code": 429, "message": "Too many requests", "type": "rate_limit_exceeded"}}
 NOT_FOUND: Body = {"error": {"code": 404, "message": "Not found", "type": "not_found"}}
-WHOLE_REQUEST = re.compile(rb"(GET|POST) (\S+) HTTP/1\.[01]\r\n(.*?)\r\n\r\n", re.DOTALL)
-LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 HOST = re.compile(rb"^host: *(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -77,8 +75,7 @@ class _Service:
         self._done_at: dict[str, float] = {}
         self._seen: set[str] = set()
 
-    def answer(self, method: str, path: str, host: str, body: bytes) -> tuple[str, Body]:
-        """Return the status line's rest with further headers, and the body."""
+    def answer(self, method: str, path: str, headers: bytes, body: bytes) -> tuple[str, Body]:
         now = self._clock()
         self.log.arrivals.append(now)
         self.log.gets += method == "GET"
@@ -86,7 +83,9 @@ class _Service:
             self.log.limited += 1
             return f"429 Too Many Requests\r\nRetry-After: {self._bucket.retry_after(now):.0f}", TOO_MANY
         if method == "POST" and path == self._dialect.submit:
-            return "200 OK", self._dialect.accepted(self._accept(json.loads(body)["prompt"], now), host)
+            host = HOST.search(headers)
+            task_id = self._accept(json.loads(body)["prompt"], now)
+            return "200 OK", self._dialect.accepted(task_id, host[1].decode() if host else "")
         task_id = path.removeprefix(self._dialect.look).partition("/")[0].partition("?")[0]
         if task_id not in self._done_at:
             return "404 Not Found", NOT_FOUND
@@ -107,42 +106,11 @@ class _Service:
         return True
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, service: _Service) -> None:
-        self._service = service
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while request := WHOLE_REQUEST.match(self._received):
-            method, path, headers = request.groups()
-            length = LENGTH.search(headers)
-            end = request.end() + (int(length[1]) if length else 0)
-            if len(self._received) < end:
-                return
-            body, self._received = self._received[request.end() : end], self._received[end:]
-            host = HOST.search(headers)
-            self._answer(*self._service.answer(method.decode(), path.decode(), host[1].decode() if host else "", body))
-
-    def _answer(self, status: str, body: Body) -> None:
-        content = json.dumps(body).encode()
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        if after := self._service.setting.answers_after:
-            asyncio.get_running_loop().call_later(after, self._transport.write, head.encode() + content)
-        else:
-            self._transport.write(head.encode() + content)
-
-
 async def _serve(setting: Setting) -> None:
     """Serve until standard input ends, then tell what was seen."""
     loop = asyncio.get_running_loop()
     service = _Service(setting, loop.time)
-    server = await loop.create_server(lambda: _Connection(service), "127.0.0.1", 0, backlog=BACKLOG)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    await listen(service.answer, after=setting.answers_after)
     await loop.run_in_executor(None, sys.stdin.read)
     print(json.dumps(attrs.asdict(service.log)))
 

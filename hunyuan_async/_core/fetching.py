@@ -6,6 +6,7 @@ from hunyuan_async._core.replies import Fetched, NoReply
 from hunyuan_async.errors import DownloadFailed
 
 GONE = frozenset({403, 404, 410})  # what image hosts answer for an address that has expired
+LONGEST_WISH = 60.0  # seconds; a place for downloads is taken meanwhile
 
 
 def judge_fetch(seen: Fetched | NoReply) -> DownloadFailed | None:
@@ -29,6 +30,11 @@ def judge_fetch(seen: Fetched | NoReply) -> DownloadFailed | None:
     return DownloadFailed(f"The image could not be fetched (HTTP {seen.status}).", retry="same", status=seen.status)
 
 
-def retry_delay(attempt: int, jitter: float) -> float:
-    """Return the seconds before fetch *attempt*, the second at the earliest; *jitter* in [0, 1)."""
-    return min(8.0, 0.5 * 2.0 ** (attempt - 2)) * (0.5 + jitter / 2)
+def retry_delay(attempt: int, jitter: float, seen: Fetched | NoReply) -> float:
+    """Return the seconds before fetch *attempt*, the second at the earliest, after what was *seen* of the last one.
+
+    The host's own wish counts, unless it is for longer than anybody waits; *jitter* is in [0, 1).
+    """
+    delay = min(8.0, 0.5 * 2.0 ** (attempt - 2)) * (0.5 + jitter / 2)
+    wish = seen.retry_after if isinstance(seen, Fetched) else None
+    return delay if wish is None or wish > LONGEST_WISH else max(delay, wish)

@@ -46,7 +46,9 @@ class Fetched:
     Attributes:
         status: The HTTP status; bytes were handed over only for 200.
         received: How many bytes were handed over.
+        retry_after: Seconds after which the host asked to be tried again, if it did.
     """
 
     status: int
     received: int = 0
+    retry_after: float | None = None

@@ -11,6 +11,7 @@ from aiohttp import ClientConnectorError, ClientResponse, ClientTimeout, TCPConn
 from yarl import URL
 
 from hunyuan_async._core.replies import Fetched, NoReply
+from hunyuan_async._core.retry import retry_after
 from hunyuan_async._http.addresses import guarded_socket, problem_with_image_url
 from hunyuan_async._http.failures import NETWORK_ERRORS, no_reply
 from hunyuan_async._http.sessions import LazySession
@@ -99,7 +100,8 @@ class Fetcher:
 
     async def _stream(self, response: ClientResponse, write: Callable[[bytes], object]) -> Fetched | NoReply:
         if response.status != HTTPStatus.OK:
-            return Fetched(response.status)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Fetched(response.status, retry_after=retry_after(headers))
         clock = asyncio.get_running_loop()
         floor = SpeedFloor(self._stall_seconds, since=clock.time())
         received = 0

@@ -115,7 +115,7 @@ def _finding(subject: str, check: Callable[[], str]) -> Finding:
 def _check_clock(seen: Reply) -> Iterator[Finding]:
     try:
         skew = (datetime.now(UTC) - parsedate_to_datetime(seen.headers.get("date", ""))).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, OverflowError, TypeError):  # no date, one beyond all calendars, or one without a zone
         return
     told = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service's"
     fine = abs(skew) <= MOST_SKEW

@@ -9,21 +9,10 @@ import pytest
 
 from hunyuan_async._core.limit import CUT, Limit, Phase
 from hunyuan_async._core.pacing import Pacer
+from tests.core.pacers import leave, probing
 
 ROUND_TRIP = 0.1  # seconds
 NO_JITTER = 0.5
-
-
-def probing(rate: float = 2.0, ceiling: float = 100.0) -> Pacer:
-    """A pacer that looks for an unknown limit."""
-    return Pacer(rate, ceiling)
-
-
-def leave(pacer: Pacer, now: float) -> float:
-    """Let the next request leave as soon as it may, and return when that is."""
-    at = pacer.ready_at(now)
-    pacer.take(at)
-    return at
 
 
 class Bucket:
@@ -184,36 +173,24 @@ def test_trouble_is_not_measured() -> None:
     assert min(rates) > 8.0
 
 
-def test_a_limit_on_tasks_is_taken_back() -> None:
-    """It was not about requests: rate, phase and pause are as before."""
+@pytest.mark.parametrize(("wish", "recovered"), [(5.0, False), (None, True)])
+def test_a_limit_on_tasks_is_taken_back(wish: float | None, recovered: bool) -> None:
+    """It was not about requests: all is as before, even if they passed again meanwhile, at a rate that was cut."""
     pacer, now = probing(), 0.0
     for _ in range(10):
         now = leave(pacer, now)
         pacer.answered(now, now)
     before = pacer.rate
-    pacer.limited(now, now, 5.0, NO_JITTER)
+    pacer.limited(now, now, wish, NO_JITTER)
+    if recovered:
+        now = leave(pacer, now)
+        pacer.answered(now, now)
+        assert (pacer.rate < before, pacer.limit.phase) == (True, Phase.SEARCH)
 
     pacer.forgive(now + 0.1)
 
     assert (pacer.rate, pacer.limit.phase, pacer.setbacks) == (before, Phase.START, 0)
     assert pacer.ready_at(now + 1.0) == now + 1.0
-
-
-def test_a_limit_taken_back_after_the_recovery_is_as_if_it_had_never_been() -> None:
-    """The rate was cut when requests passed again; two refusals in a row showed that there was no need to."""
-    pacer, now = probing(), 0.0
-    for _ in range(10):
-        now = leave(pacer, now)
-        pacer.answered(now, now)
-    before = pacer.rate
-    pacer.limited(now, now, None, NO_JITTER)
-    now = leave(pacer, now)
-    pacer.answered(now, now)
-    assert (pacer.rate < before, pacer.limit.phase) == (True, Phase.SEARCH)
-
-    pacer.forgive(now + 0.1)
-
-    assert (pacer.rate, pacer.limit.phase) == (before, Phase.START)
 
 
 @pytest.mark.parametrize(

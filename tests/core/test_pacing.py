@@ -9,24 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hunyuan_async._core.pacing import FIRST_PAUSE, LONGEST_LIMITED, MAX_RETRY_AFTER, PATIENCE, SHUT, Pacer
+from tests.core.pacers import leave, probing
 
 CLOSE = 1e-6  # seconds; floats add up
 ROUND_TRIP = 0.1  # seconds
 NO_JITTER = 0.5
 waits = st.lists(st.one_of(st.just(0.0), st.floats(0, 3), st.floats(0, 1e5)), min_size=1, max_size=25)
 rates = st.floats(0.1, 200)
-
-
-def probing(rate: float = 2.0, ceiling: float = 100.0) -> Pacer:
-    """A pacer that looks for an unknown limit."""
-    return Pacer(rate, ceiling)
-
-
-def leave(pacer: Pacer, now: float) -> float:
-    """Let the next request leave as soon as it may, and return when that is."""
-    at = pacer.ready_at(now)
-    pacer.take(at)
-    return at
 
 
 def departures(pacer: Pacer, waits: list[float]) -> list[float]:

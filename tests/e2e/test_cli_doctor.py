@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hunyuan_async.cli.checkup import check_tls
+from hunyuan_async.cli.checkup import check_service, check_tls
 from hunyuan_async.emulator import Emulator, EmulatorSettings, fixed
+from hunyuan_async.testing import Reply, ScriptedTransport
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import CommandLine
@@ -77,3 +78,21 @@ async def test_a_certificate_that_is_not_accepted_is_told(self_signed: ssl.SSLCo
 
     assert finding.level == "fail"
     assert "self-signed" in finding.told
+
+
+@pytest.mark.parametrize(
+    ("date", "level"),
+    [
+        ("Sun, 22 Nov 2015 12:00:00 GMT", "warn"),  # one that agrees is ticked above
+        ("", None),
+        ("Sun, 22 Nov 2026 12:00:00 -0000", None),
+        (f"Sun, 22 Nov 2026 12:00:00 +{'9' * 30}", None),
+    ],
+)
+async def test_a_clock_is_compared_if_the_answer_tells_the_time(date: str, level: str | None) -> None:
+    """What is no date, or one beyond all calendars, tells nothing."""
+    transport = ScriptedTransport(poll=lambda _: Reply(404, headers={"date": date}))
+
+    found = [finding.level for finding in await check_service(transport) if finding.subject == "clock"]
+
+    assert found == ([level] if level else [])

@@ -2,191 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 import re
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import cast
 
 import attrs
-import click
 import pytest
 
-from hunyuan_async.cli.commands import emulator as command
-from hunyuan_async.emulator import ACCEPTED, FAULT_KINDS, Emulator, EmulatorSettings, Fault, FaultKind, fixed
+from hunyuan_async.emulator import FAULT_KINDS, Emulator, FaultKind
 from hunyuan_async.emulator._faults.hostile import IDS, UNSENDABLE_URLS, URLS
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import CommandLine
-
-ORDER = json.dumps({"model": "hunyuan-image-3", "prompt": "a koi pond", "seed": 7}).encode()
-OPEN_AFTER = 0.1  # seconds of silence after which a connection counts as left open, where that is expected
-PATIENCE = 20.0  # seconds for everything else
-SETTINGS = EmulatorSettings(latency=fixed(0), small_pictures=True)
-
-End: TypeAlias = Literal["closed", "reset", "open"]
-Place: TypeAlias = Literal["submit", "poll", "fetch"]
-PLACES: tuple[Place, ...] = ("submit", "poll", "fetch")
-
-
-@attrs.frozen
-class Seen:
-    """What came back on a connection.
-
-    Attributes:
-        text: All of it.
-        end: What followed.
-    """
-
-    text: bytes
-    end: End
-
-    @property
-    def head(self) -> bytes:
-        """The status line and the headers."""
-        return self.text.partition(b"\r\n\r\n")[0]
-
-    @property
-    def body(self) -> bytes:
-        """What came after the head."""
-        return self.text.partition(b"\r\n\r\n")[2]
-
-    @property
-    def status(self) -> int:
-        """Of the status line."""
-        return int(self.head.split()[1])
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """By their names in small letters."""
-        lines = [line.partition(": ") for line in self.head.decode().split("\r\n")[1:]]
-        return {name.lower(): value for name, _, value in lines}
-
-    @property
-    def length(self) -> int:
-        """The length of the body, as announced."""
-        return int(self.headers["content-length"])
-
-    def json(self) -> object:
-        """The body, which must be as long as announced."""
-        assert len(self.body) == self.length
-        return json.loads(self.body)
-
-    def task(self) -> dict[str, object]:
-        """The task's fields in the documented envelope."""
-        whole = self.json()
-        assert isinstance(whole, dict)
-        assert isinstance(whole["data"], dict)
-        return whole["data"]
-
-
-@attrs.frozen
-class Served:
-    """An emulator in another process.
-
-    Attributes:
-        base_url: Where it is.
-        api_key: A key that it knows.
-    """
-
-    base_url: str
-    api_key: str
-
-
-@attrs.define
-class Line:
-    """A connection to an emulator.
-
-    Attributes:
-        emulator: The emulator.
-        tls: For https.
-    """
-
-    emulator: Emulator | Served
-    tls: ssl.SSLContext | None = None
-    _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def send(self, text: bytes) -> None:
-        """Send bytes, on the same connection as before."""
-        if self._streams is None:
-            host, port = self.emulator.base_url.split("/")[2].split(":")
-            self._streams = await asyncio.open_connection(host, int(port), ssl=self.tls)
-        self._streams[1].write(text)
-
-    async def see(self, *, chunks: int | None = None, patience: float = PATIENCE) -> Seen:
-        """Read to the end, until nothing more comes, or so many chunks."""
-        assert self._streams
-        text = b""
-        try:
-            while chunks is None or chunks > 0:
-                chunk = await asyncio.wait_for(self._streams[0].read(2**20), patience)
-                if not chunk:
-                    return Seen(text, "closed")
-                text, chunks = text + chunk, chunks and chunks - 1
-        except TimeoutError:
-            pass
-        except ConnectionError:
-            return Seen(text, "reset")
-        return Seen(text, "open")
-
-    async def aclose(self) -> None:
-        """Leave."""
-        if self._streams:
-            self._streams[1].close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                await self._streams[1].wait_closed()
-
-
-def submit(emulator: Emulator | Served, *, keep: bool = False) -> bytes:
-    """A submit; the server is asked to close the connection, unless it is to be kept."""
-    return _request(emulator, "POST /api/v1/images/generations", keep, f"Content-Length: {len(ORDER)}\r\n") + ORDER
-
-
-def get(emulator: Emulator | Served, path: str, *, keep: bool = False) -> bytes:
-    """A look or a download."""
-    return _request(emulator, f"GET {path}", keep)
-
-
-def _request(emulator: Emulator | Served, line: str, keep: bool, length: str = "") -> bytes:
-    host = emulator.base_url.split("/")[2]
-    connection = "keep-alive" if keep else "close"
-    head = f"{line} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {emulator.api_key}\r\n"
-    return f"{head}Connection: {connection}\r\n{length}\r\n".encode()
-
-
-async def ask(
-    emulator: Emulator | Served, text: bytes, tls: ssl.SSLContext | None = None, *, end: End = "closed"
-) -> Seen:
-    """Send a request on a connection of its own."""
-    line = Line(emulator, tls)
-    try:
-        await line.send(text)
-        return await line.see(patience=OPEN_AFTER if end == "open" else PATIENCE)
-    finally:
-        await line.aclose()
-
-
-async def prepare(emulator: Emulator, place: Place, tls: ssl.SSLContext | None = None) -> bytes:
-    """The request of a place, after what has to come before it."""
-    if place == "submit":
-        return submit(emulator)
-    task_id = (await ask(emulator, submit(emulator), tls)).task()["task_id"]
-    look = get(emulator, f"/api/v1/tasks/{task_id}")
-    if place == "poll":
-        return look
-    (url,) = cast("list[str]", (await ask(emulator, look, tls)).task()["outputs"])
-    return get(emulator, url[url.index("/files") :])
-
-
-def with_fault(kind: str, place: Place, **rule: float) -> EmulatorSettings:
-    """Settings with one fault."""
-    return attrs.evolve(SETTINGS, faults=[Fault(kind, at=place, **rule)])  # type: ignore[arg-type]
+from tests.e2e.bare_client import (
+    OPEN_AFTER,
+    ORDER,
+    PLACES,
+    End,
+    Line,
+    Place,
+    Seen,
+    ask,
+    get,
+    prepare,
+    submit,
+    with_fault,
+)
 
 
 def envelope_of(code: object) -> Callable[[Seen], bool]:
@@ -393,14 +235,6 @@ async def test_a_well_formed_fault_is_answered_as_its_kind_says(kind: str, place
         assert_log(emulator, FAULT_KINDS[kind], place)
 
 
-@pytest.fixture
-def tls(self_signed: ssl.SSLContext) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's side and the client's."""
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-    return self_signed, client
-
-
 @pytest.mark.parametrize("kind", ON_THE_WIRE)
 async def test_a_fault_below_http_is_the_same_under_tls(kind: str, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     """What ends a connection ends it there as well."""
@@ -490,152 +324,3 @@ async def test_a_loop_of_redirects_has_no_end() -> None:
             request = re.sub(rb"^POST \S+", b"POST " + path, request)
         assert [post.fault for post in emulator.posts] == ["redirect-302-loop"] * 4
         assert len(emulator.issued) == 4
-
-
-async def connect(emulator: Emulator, end: End = "closed") -> Seen | None:
-    """What a connection sees that asks for nothing; None if it is refused."""
-    try:
-        return await ask(emulator, b"", end=end)
-    except ConnectionRefusedError:
-        return None
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("refused", None),
-        ("accept-reset", Seen(b"", "reset")),
-        ("accept-close", Seen(b"", "closed")),
-        ("accept-silence", Seen(b"", "open")),
-        ("accept-plain", Seen(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "open")),
-    ],
-)
-async def test_a_connection_comes_to_harm_before_it_is_read(kind: str, expected: Seen | None) -> None:
-    """The second connection meets it, and the others do not."""
-    settings = attrs.evolve(SETTINGS, faults=[Fault(kind, first=2, last=2, seconds=0.1)])
-    async with Emulator(settings=settings) as emulator:
-        assert (await ask(emulator, submit(emulator))).status == 200
-        assert await connect(emulator, expected.end if expected else "closed") == expected
-        async with asyncio.timeout(PATIENCE):
-            while (seen := await connect(emulator, "open")) is None:
-                pass
-        assert seen == Seen(b"", "open")
-        assert (await ask(emulator, submit(emulator))).status == 200
-        assert [(each.kind, each.number) for each in emulator.injected] == [(kind, 2)]
-        assert len(emulator.posts) == 2
-
-
-async def test_the_first_connection_may_be_refused() -> None:
-    """The port is taken from the start, so that its address is known, and nobody listens there."""
-    settings = attrs.evolve(SETTINGS, faults=[Fault("refused", last=1, seconds=60)])
-    async with Emulator(settings=settings) as emulator:
-        assert await connect(emulator) is None
-
-
-async def test_a_plain_answer_ends_a_handshake(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-    """Faults of a connection come before TLS."""
-    settings = attrs.evolve(SETTINGS, faults=[Fault("accept-plain", last=1)])
-    async with Emulator(settings=settings, tls=tls[0]) as emulator:
-        with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version|http.request|record"):
-            await ask(emulator, submit(emulator), tls[1])
-        assert (await ask(emulator, submit(emulator), tls[1])).status == 200
-
-
-async def test_a_closed_emulator_holds_nobody() -> None:
-    """What waits for ever ends with it, and no asyncio task is left."""
-    before = asyncio.all_tasks()
-    settings = attrs.evolve(SETTINGS, faults=[Fault("accept-silence", first=2, last=2), Fault("silence", at="submit")])
-    emulator = Emulator(settings=settings)
-    await emulator.start()
-    lines = [Line(emulator), Line(emulator)]
-    for line in lines:
-        await line.send(submit(emulator))
-        await line.see(patience=OPEN_AFTER)
-    await emulator.aclose()
-
-    assert [(await line.see()).end != "open" for line in lines] == [True, True]
-    assert asyncio.all_tasks() == before
-    assert [post.task_id for post in emulator.posts] == [*emulator.issued]
-    for line in lines:
-        await line.aclose()
-
-
-async def test_who_leaves_a_silent_emulator_leaves_nothing_behind() -> None:
-    """Else every fault that waits would cost memory for as long as the emulator runs."""
-    async with Emulator(settings=with_fault("silence", "submit")) as emulator:
-        before = asyncio.all_tasks()
-        assert await ask(emulator, submit(emulator), end="open") == Seen(b"", "open")
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
-
-
-@pytest.mark.parametrize("accepted", ACCEPTED)
-@pytest.mark.parametrize(("kind", "there"), [("task_id-null", True), ("task_id-missing", False)])
-async def test_the_id_goes_wrong_wherever_it_stands(accepted: str, kind: str, there: bool) -> None:
-    """Settings may put it in several places."""
-    settings = attrs.evolve(with_fault(kind, "submit"), accepted=(accepted,))
-    async with Emulator(settings=settings) as emulator:
-        body = (await ask(emulator, submit(emulator))).body.decode()
-        assert emulator.issued[0] not in body
-        assert ('id": null' in body) == there
-
-
-async def test_chance_repeats_with_the_seed_of_the_emulator() -> None:
-    """The same seed injects the same faults into the same requests, and another one others."""
-    met = []
-    for seed in (1, 1, 2):
-        settings = attrs.evolve(SETTINGS, faults=[Fault("http-500", share=0.3), Fault("limit-none", share=0.3)])
-        async with Emulator(settings=settings, seed=seed) as emulator:
-            met.append([(await ask(emulator, submit(emulator))).status for _ in range(30)])
-        assert [status for status in met[-1] if status != 200] == [
-            500 if each.kind == "http-500" else 429 for each in emulator.injected
-        ]
-    assert met[0] == met[1] != met[2]
-    assert {*met[0]} == {200, 429, 500}
-
-
-async def test_what_the_service_refuses_meets_no_fault() -> None:
-    """An answer that costs nothing is not worth spoiling, and the log does not say that it was."""
-    async with Emulator(settings=with_fault("reset-after-body", "submit")) as emulator:
-        assert (await ask(emulator, submit(emulator).replace(b"Bearer aio", b"Bearer bio"))).status == 401
-        assert (emulator.injected, emulator.posts[0].fault, emulator.posts[0].status) == ([], None, 401)
-
-
-async def test_without_faults_nothing_is_injected() -> None:
-    """They are off unless somebody asks for them, even by an address."""
-    async with Emulator(settings=SETTINGS) as emulator:
-        request = submit(emulator).replace(b"generations ", b"generations?fault=redirect-302-loop ")
-        assert (await ask(emulator, request)).status == 200
-        assert not emulator.injected
-        assert emulator.posts[0].fault is None
-
-
-async def test_the_command_line_takes_a_file_and_shares(command_line: CommandLine) -> None:
-    """The rules of the file come first, and chance strikes after them."""
-    (command_line.place / "faults.json").write_text('[{"kind": "http-402", "at": "submit", "last": 1}]')
-    started = await command_line.start("emulator", "--port", "0", "--faults", "faults.json", "--fault", "http-500=1")
-    lines = [await started.prints(name) for name in ("HUNYUAN_BASE_URL", "HUNYUAN_API_KEY")]
-    served = Served(*(line.strip().partition("=")[2] for line in lines))
-
-    assert [(await ask(served, submit(served))).status for _ in range(3)] == [402, 500, 500]
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("--fault", "http-500", "'http-500' is not like http-500=0.01"),
-        ("--fault", "http-500=often", "'http-500=often' is not like http-500=0.01"),
-        ("--fault", "http-500=2", "share must be a number from 0 to 1, not 2.0"),
-        ("--faults", "missing.json", "missing.json: [Errno 2] No such file or directory"),
-        ("--faults", "wrong.json", "wrong.json: fault 1: there is no kind of fault 'slow'"),
-    ],
-)
-def test_a_wrong_option_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
-    """Nothing is served, and the exit code is that of a usage error."""
-    (tmp_path / "wrong.json").write_text('[{"kind": "slow"}]')
-    path = str(tmp_path / value) if option == "--faults" else value
-    with pytest.raises(click.BadParameter) as caught:
-        command.emulator.make_context("emulator", [option, path])
-
-    assert message in caught.value.message
-    assert caught.value.exit_code == 2

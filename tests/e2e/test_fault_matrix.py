@@ -30,7 +30,6 @@ from tests.e2e.fault_table import FAR_LIMITS, MADE, TABLES, TIMED_OUT, UNKNOWN, 
 PRICE = 25  # credits
 AT_ONCE = 80
 CONNECTION_OF: dict[Place, int] = {"submit": 1, "poll": 2, "fetch": 3}
-BELOW_HTTP = [*itertools.takewhile(lambda kind: kind != "late", FAULT_KINDS)]
 AFTERWARDS = ("idle-close", "keep-alive-race")  # seen by the next request on the connection
 STALLING = ("silence", "trickle", "trickle-body", "length-too-long", "accept-silence", "accept-plain")
 STALL = 2.0  # seconds until they are given up, which must be enough for the request after it
@@ -159,8 +158,7 @@ def cases(row: Row, place: Place) -> Iterator[Case]:
     """Every way in which one of a row's faults can be met."""
     for kind, https in itertools.product(FAULT_KINDS, (False, True)):
         connecting = FAULT_KINDS[kind].at == ("connect",)
-        possible = (connecting or place in FAULT_KINDS[kind].at) and (kind in BELOW_HTTP or not https)
-        if possible and row.holds(kind, https=https):
+        if (connecting or place in FAULT_KINDS[kind].at) and row.holds(kind, https=https):
             yield Case(kind, place, row.once, https)
             if place == "poll" and not connecting and kind not in AFTERWARDS:
                 yield Case(kind, place, row.once, https, reused=True)

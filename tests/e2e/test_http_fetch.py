@@ -85,6 +85,14 @@ async def test_bytes_are_handed_over_for_a_200_alone(serve: Serve, make_fetcher:
     assert not chunks
 
 
+async def test_a_host_may_say_when_to_come_back(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    """In seconds, or as a date by its own clock."""
+    clock = "Date: Sun, 22 Nov 2026 12:00:00 GMT\r\nRetry-After: Sun, 22 Nov 2026 12:00:09 GMT"
+    for headers, wish in (("Retry-After: 7", 7.0), (clock, 9.0), ("Retry-After: soon", None)):
+        url, _ = await serve(f"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n{headers}\r\n\r\n".encode())
+        assert await make_fetcher().fetch(url, len) == Fetched(429, retry_after=wish)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

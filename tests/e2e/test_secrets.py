@@ -68,9 +68,9 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         loop.set_debug(False)
 
 
-@pytest.mark.parametrize("place", ["submit", "poll", "fetch"])
+@pytest.mark.parametrize("place", ["connect", "submit", "poll", "fetch"])
 async def test_no_fault_brings_a_secret_to_light(
-    place: Literal["submit", "poll", "fetch"], caplog: pytest.LogCaptureFixture, tmp_path: Path
+    place: Literal["connect", "submit", "poll", "fetch"], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """Every fault, on a client of its own: no error, event, result or line of a log holds the key, at any depth.
 
@@ -79,7 +79,7 @@ async def test_no_fault_brings_a_secret_to_light(
     kinds = [kind.word for kind in FAULT_KINDS.values() if place in kind.at]
     faults = [
         Fault(kind, at=place, first=n, last=n, seconds=0.2)
-        if place == "submit"
+        if place in ("connect", "submit")
         else Fault(kind, at=place, last=1, task=n, seconds=0.2)
         for n, kind in enumerate(kinds, start=1)
     ]

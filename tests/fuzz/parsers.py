@@ -24,6 +24,7 @@ from hunyuan_async._http.api import check_base_url, check_key
 from hunyuan_async.cli.amounts import parse_cost, parse_duration, parse_failures, parse_kinds, parse_rate
 from hunyuan_async.cli.inputs import FORMATS, BadLine, Format, Row, read_rows
 from hunyuan_async.cli.names import parse_name
+from hunyuan_async.cli.probe import redacted_url, shape_of
 from hunyuan_async.cli.templates import parse_template
 from hunyuan_async.emulator import read_faults
 from hunyuan_async.errors import DownloadFailed, HunyuanError, InvalidRequest
@@ -119,12 +120,14 @@ TYPED: Mapping[str, Callable[[str], object]] = {
     "failures": parse_failures,
     "kinds": parse_kinds,
 }
-PARSERS: Mapping[str, Callable[[bytes], None]] = {
+PARSERS: Mapping[str, Callable[[bytes], object]] = {
     "answer": _answer,
     "salvage": _salvage,
     "image": _image,
     **{form: partial(_rows, form=form) for form in FORMATS},
+    "shape": shape_of,
     "address": _of_text(is_web_address),
+    "redacted": _of_text(redacted_url),
     "retry-after": _of_text(_retry_after),
     "name": _of_text(_name),
     "faults": _of_text(_faults),

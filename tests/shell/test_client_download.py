@@ -85,6 +85,18 @@ async def test_a_failed_fetch_is_tried_again(connect: Connect, tmp_path: Path, p
     assert (caught.value.task_id, caught.value.charged, caught.value.kind) == ("t1", "yes", "download")
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_host_that_asks_for_time_gets_it(connect: Connect, tmp_path: Path, png: bytes, status: int) -> None:
+    """Else all tries are over before it recovers."""
+    hosting = Hosting(png, *[Fetched(status, retry_after=20.0)] * 3)
+    client = connect(hosting)
+    result = await client.generate("a fox")
+    began = asyncio.get_running_loop().time()
+    await client.download(result, tmp_path / "a.png")
+
+    assert 60.0 <= asyncio.get_running_loop().time() - began < 61.0
+
+
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_an_expired_address_is_asked_for_anew_once(
     connect: Connect, tmp_path: Path, png: bytes, status: int

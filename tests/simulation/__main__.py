@@ -1,4 +1,7 @@
-"""``python -m tests.simulation --seeds 5000``: plays many scenarios; ``--seed N`` plays one and prints its trace."""
+"""``python -m tests.simulation --seeds 5000`` plays many scenarios; ``--seed N`` plays one and prints its trace.
+
+Below the traceback of one that fails stands the command that plays it again.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,7 @@ def main() -> int:
             simulate(seed, given.items)
         except Exception:  # noqa: BLE001 - each is a finding
             failed += 1
-            last = traceback.format_exc().strip()
-            print(f"python -m tests.simulation --seed {seed} --items {given.items}\n{last}\n", flush=True)  # noqa: T201
+            print(traceback.format_exc(), flush=True)  # noqa: T201
     print(f"{given.seeds} seeds, {failed} failed, {time.process_time() - since:.0f} s of CPU")  # noqa: T201
     return failed > 0
 

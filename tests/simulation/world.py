@@ -160,11 +160,15 @@ def simulate(seed: int, most_items: int = 100, trace: list[str] | None = None) -
     """Play the scenario of a seed into *trace*; return what tells it from every other course of events.
 
     Raises:
-        AssertionError: Something that must hold did not.
+        AssertionError: Something that must hold did not; a note says how to play it again.
     """
     trace = [] if trace is None else trace
-    with _repeatable(seed) as place:
-        World(draw_scenario(seed, most_items), place, trace).play()
+    try:
+        with _repeatable(seed) as place:
+            World(draw_scenario(seed, most_items), place, trace).play()
+    except BaseException as error:
+        error.add_note(f"Again: python -m tests.simulation --seed {seed} --items {most_items}")
+        raise
     return hashlib.sha256("\n".join(trace).encode()).hexdigest()[:16]
 
 

@@ -31,6 +31,17 @@ UNCLEAR = (408, 409, 425, 500, 501, 502, 504, 520, 524, 599, 999)
 """Statuses after which anything may have been done; here it was."""
 SUCCESSES = (201, 202, 204, 206, 226)
 BARE = (400, 403, 404, 429)
+CODINGS = {"unknown-encoding": "x", "false-brotli": "br", "false-zstd": "zstd", "false-gzip": "gzip"}
+LIMITS = {
+    "zero": "0",
+    "negative": "-5",
+    "fraction": "0.5",
+    "huge": "1000000000",
+    "digits": "\u0663",
+    "garbage": "soon; maybe",
+    "far-date": "Fri, 31 Dec 9999 23:59:59 GMT",
+}
+"""What a Retry-After may say, beyond a time that is near."""
 REDIRECTS: dict[int, Effect] = {301: "refused", 302: "done", 303: "done", 307: "refused", 308: "refused"}
 """302 and 303 may mean "done, look there" (RFC 9110, section 15.4.4)."""
 LOOPS = {f"redirect-{status}-loop": status for status in REDIRECTS}
@@ -92,6 +103,10 @@ def _whole_seconds(scene: Scene) -> str:
     return str(math.ceil(scene.seconds))
 
 
+def _saying(text: str) -> Callable[[Scene], str]:
+    return lambda scene: text
+
+
 def _limit(word: str, means: str, when: Callable[[Scene], str] | None, status: int = 429) -> RequestKind:
     def make(scene: Scene) -> Reply:
         return Reply(status, envelope(status), JSON_TYPE | ({"Retry-After": when(scene)} if when else {}))
@@ -140,10 +155,10 @@ ANSWERS = (
     _fixed("html-403", "403 with a page for people, as of a firewall", "refused", Reply(403, PAGE, HTML_TYPE)),
     _fixed("empty-200", "200 without a body", "done", Reply(200)),
     _changed("wrong-content-type", "the answer, said to be HTML", _with_header("Content-Type", "text/html")),
-    _changed("unknown-encoding", "the answer, said to be in an unknown coding", _with_header("Content-Encoding", "x")),
-    _changed("false-brotli", "the answer, said to be Brotli", _with_header("Content-Encoding", "br")),
-    _changed("false-zstd", "the answer, said to be Zstandard", _with_header("Content-Encoding", "zstd")),
-    _changed("false-gzip", "the answer, said to be gzip", _with_header("Content-Encoding", "gzip")),
+    *(
+        _changed(word, f"the answer, said to be in the coding `{name}`", _with_header("Content-Encoding", name))
+        for word, name in CODINGS.items()
+    ),
     _changed("gzip", "the answer as gzip, asked for or not", _gzipped(gzip.compress)),
     _changed("half-gzip", "half of the answer as gzip, at full length", _gzipped(_half_gzip)),
     _changed("gzip-bomb", "256 MB as 256 kB of gzip", _gzipped(lambda body: bomb())),
@@ -152,13 +167,7 @@ ANSWERS = (
         "limit-date", "429 with a Retry-After as a date, *seconds* from now", lambda scene: _date(seconds=scene.seconds)
     ),
     _limit("limit-past-date", "429 with a Retry-After as a date a minute ago", lambda scene: _date(minutes=-1)),
-    _limit("limit-far-date", "429 with a Retry-After in the year 9999", lambda scene: "Fri, 31 Dec 9999 23:59:59 GMT"),
-    _limit("limit-zero", "429 with a Retry-After of 0", lambda scene: "0"),
-    _limit("limit-negative", "429 with a Retry-After of -5", lambda scene: "-5"),
-    _limit("limit-fraction", "429 with a Retry-After of 0.5", lambda scene: "0.5"),
-    _limit("limit-huge", "429 with a Retry-After of a billion", lambda scene: "1000000000"),
-    _limit("limit-digits", "429 with a Retry-After in Arabic digits", lambda scene: "\u0663"),
-    _limit("limit-garbage", "429 with a Retry-After that is neither", lambda scene: "soon; maybe"),
+    *(_limit(f"limit-{word}", f"429 with a Retry-After of `{text}`", _saying(text)) for word, text in LIMITS.items()),
     _limit("limit-none", "429 without a Retry-After", None),
     _limit("http-503-retry", "503 with the error envelope and a Retry-After of *seconds*", _whole_seconds, 503),
     *(_redirect(f"redirect-{status}", f"{status} to the same address", status, _here) for status in REDIRECTS),

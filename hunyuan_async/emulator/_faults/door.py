@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 
 import attrs
 
-from hunyuan_async.emulator._faults.connections import REFUSED
 from hunyuan_async.emulator._faults.injector import Injected, Injector
 from hunyuan_async.emulator._faults.table import CONNECTION_KINDS
+from hunyuan_async.emulator._faults.wire import REFUSED
 
 BACKLOG = 4096  # connections: a burst of submits must not wait for a second SYN
 

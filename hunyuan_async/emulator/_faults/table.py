@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from hunyuan_async.emulator._faults.answers import ANSWERS
 from hunyuan_async.emulator._faults.bodies import BODIES
-from hunyuan_async.emulator._faults.connections import CONNECTIONS
 from hunyuan_async.emulator._faults.kinds import ConnectionKind, Kind, RequestKind
-from hunyuan_async.emulator._faults.wire import WIRE
+from hunyuan_async.emulator._faults.wire import CONNECTIONS, WIRE
 
 CONNECTION_KINDS: Mapping[str, ConnectionKind] = {kind.word: kind for kind in CONNECTIONS}
 REQUEST_KINDS: Mapping[str, RequestKind] = {kind.word: kind for kind in (*WIRE, *ANSWERS, *BODIES)}

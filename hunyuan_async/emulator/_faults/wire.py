@@ -1,6 +1,6 @@
 """Faults below HTTP: connections that end or stall, and answers that break the protocol.
 
-They are written to the connection itself, because a server that keeps to HTTP cannot make them.
+They are done to the connection itself, because a server that keeps to HTTP cannot do them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from hunyuan_async.emulator._faults.kinds import REQUESTS, Reply, RequestKind, Scene
+from hunyuan_async.emulator._faults.kinds import REQUESTS, ConnectionKind, Reply, RequestKind, Scene
 
 Ending = Callable[[Scene], Awaitable[None]]
 READING_TIME = 0.05  # seconds for the other side to read what came before a reset, which may discard it
@@ -20,6 +20,7 @@ NO_LINGER = struct.pack("ii", 1, 0)
 BREATH = 0.001  # seconds between chunks of an endless answer: other requests want to be served as well
 LONG_HEADER = 100_000  # bytes
 SAID_TOO_MUCH = 10  # bytes that are announced and never sent
+REFUSED = "refused"
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
 
@@ -97,12 +98,16 @@ def _length(reply: Reply, *, more: int = 0) -> str:
     return f"Content-Length: {len(reply.body) + more}"
 
 
-def _whole(reply: Reply) -> bytes:
-    return _head(reply, _length(reply)) + reply.body
+def _whole(reply: Reply, *extra: str, more: int = 0) -> bytes:
+    return _head(reply, _length(reply, more=more), *extra) + reply.body
 
 
 def _half(text: bytes) -> bytes:
     return text[: len(text) // 2]
+
+
+def _half_body(reply: Reply) -> bytes:
+    return _whole(reply)[: -len(reply.body) // 2]
 
 
 def _half_chunks(reply: Reply) -> bytes:
@@ -144,41 +149,29 @@ WIRE = (
     _trickling("trickle", "one byte each *seconds*, from the first on", lambda reply: b""),
     _trickling("trickle-body", "the head, then one byte each *seconds*", lambda reply: _head(reply, _length(reply))),
     _writing("half-head", "half of the head, then closed", lambda reply: _half(_head(reply, _length(reply))), _close),
-    _writing(
-        "half-body", "half of the body, then closed", lambda reply: _whole(reply)[: -len(reply.body) // 2], _close
-    ),
-    _writing(
-        "half-body-reset",
-        "half of the body, then reset",
-        lambda reply: _whole(reply)[: -len(reply.body) // 2],
-        _reset_when_read,
-    ),
+    _writing("half-body", "half of the body, then closed", _half_body, _close),
+    _writing("half-body-reset", "half of the body, then reset", _half_body, _reset_when_read),
     _writing("half-chunk", "half of a chunk, then closed", _half_chunks, _close),
     _writing(
         "length-too-long",
         "a Content-Length of 10 bytes more than ever come",
-        lambda reply: _head(reply, _length(reply, more=SAID_TOO_MUCH)) + reply.body,
+        lambda reply: _whole(reply, more=SAID_TOO_MUCH),
         _stay,
     ),
     _writing(
         "length-too-short",
         "a Content-Length of 10 bytes less than come",
-        lambda reply: _head(reply, _length(reply, more=-SAID_TOO_MUCH)) + reply.body,
+        lambda reply: _whole(reply, more=-SAID_TOO_MUCH),
         _close,
     ),
     _writing(
         "two-lengths",
         "two Content-Length headers that differ",
-        lambda reply: _head(reply, _length(reply), "Content-Length: 1") + reply.body,
+        lambda reply: _whole(reply, "Content-Length: 1"),
         _close,
     ),
     _writing("garbage-head", "a status line that is none", lambda reply: b"ICY 2OO FINE\r\n\r\n" + reply.body, _close),
-    _writing(
-        "long-header",
-        "a header of 100 kB",
-        lambda reply: _head(reply, _length(reply), f"X-Long: {'x' * LONG_HEADER}") + reply.body,
-        _close,
-    ),
+    _writing("long-header", "a header of 100 kB", lambda reply: _whole(reply, f"X-Long: {'x' * LONG_HEADER}"), _close),
     _writing(
         "endless-body", "chunks without an end", lambda reply: _head(reply, "Transfer-Encoding: chunked"), _never_end
     ),
@@ -187,3 +180,27 @@ WIRE = (
     _writing("keep-alive-race", "the whole answer, and a reset as soon as the next request comes", _whole, _race),
 )
 """Everything here but the first two is carried out first: the answer alone is lost."""
+
+
+def _on_connecting(word: str, means: str, act: Callable[[socket.socket], bool]) -> ConnectionKind:
+    return ConnectionKind(word, means, ("connect",), "unread", act)
+
+
+def _reset_at_once(connection: socket.socket) -> bool:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    return False
+
+
+def _answer_unasked(connection: socket.socket) -> bool:
+    connection.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    return True
+
+
+CONNECTIONS = (
+    _on_connecting(REFUSED, "nobody listens for *seconds*; one that came just before is reset", _reset_at_once),
+    _on_connecting("accept-reset", "reset when it is accepted", _reset_at_once),
+    _on_connecting("accept-close", "closed when it is accepted", lambda connection: False),
+    _on_connecting("accept-silence", "accepted, and never read: under TLS no handshake", lambda connection: True),
+    _on_connecting("accept-plain", "a plain 400 before anything is asked, under TLS too", _answer_unasked),
+)
+"""Here nothing was read yet."""

@@ -1,9 +1,8 @@
-"""Prints docs/reference/faults.md, made from what the tests check: `python -m docs.fault_matrix`."""
+"""The page about faults, made from what the tests check, and the list of their kinds on the emulator's page."""
 
 from __future__ import annotations
 
-import sys
-
+from hunyuan_async.emulator import FAULT_KINDS
 from tests.e2e.fault_table import TABLES, End, Place, Row
 
 INTRO = """\
@@ -14,14 +13,14 @@ What an error says beyond that is in [errors](errors.md), why it is so in [what 
 
 Each row is tested with the real client over real sockets, against an emulator that does all of the row's
 [kinds](emulator.md#kinds-of-faults) of faults; in their names, `*` and `[...]` stand for what they do in file names.
-A look meets them on a fresh and on a kept connection; what is below HTTP comes with and without TLS.
+Each comes with and without TLS, and a look meets it on a fresh and on a kept connection.
 Every end is compared with the emulator's log of what it received and was paid:
 nothing is sent again unless it was refused or never received, and nothing counts as free that was paid.
 
 "Lasting" is what you get in the end if every such request meets the fault: when `Timeouts.trouble` has passed for a
 submit, `Timeouts.task` for a look, or after four attempts for a download. Where nothing stands, it is the same.
 What takes minutes is decided by plain code and tested without a clock instead.
-This page is made from the tests' table by `docs/fault_matrix.py`.
+This page is made from the tests' table by `python -m docs`.
 """
 HEADINGS: dict[Place, str] = {
     "submit": "A submit\n\nNot yet paid, and never sent again if it may have been received.",
@@ -29,6 +28,7 @@ HEADINGS: dict[Place, str] = {
     "fetch": "A download\n\nThe image is made and paid. A file appears whole, or not at all.",
 }
 WIRE = {True: " (https)", False: " (http)", None: ""}
+KINDS_HEAD = "| Kind | Meets it | Request | Seen |\n|---|---|---|---|\n"
 
 
 def table(place: Place) -> str:
@@ -53,5 +53,8 @@ def page() -> str:
     return INTRO + "".join(f"\n## {heading}\n\n{table(place)}" for place, heading in HEADINGS.items())
 
 
-if __name__ == "__main__":
-    sys.stdout.write(page())
+def kinds() -> str:
+    """The kinds of faults, one a line, as they follow `KINDS_HEAD`."""
+    return "".join(
+        f"| `{kind.word}` | {', '.join(kind.at)} | {kind.effect} | {kind.means} |\n" for kind in FAULT_KINDS.values()
+    )
