@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from hunyuan_async._keys import BASE_URL_VARIABLE, FILE_VARIABLE, KEY_VARIABLE, 
 from hunyuan_async._recorder import Book, Books, MemoryRecorder
 from hunyuan_async._tally import Tally
 from hunyuan_async.errors import AuthError
+from hunyuan_async.events import Listener
 from hunyuan_async.settings import ApiKey
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 MAX_RATE = 100.0  # requests a second; as far as an unknown limit is probed
 
 
-def assemble(client: Client) -> Engine:
-    """Return an engine for the running loop, made as *client*'s settings say.
+def assemble(client: Client, listeners: Collection[Listener]) -> Engine:
+    """Return an engine for the running loop, made as *client*'s settings say; its *listeners* may change meanwhile.
 
     Raises:
         AuthError: There is no key.
@@ -51,7 +53,7 @@ def assemble(client: Client) -> Engine:
         service=service,
         timeouts=client.timeouts,
         downloads=limits.downloads,
-        tally=Tally(client.on_event),
+        tally=Tally(listeners),
     )
 
 

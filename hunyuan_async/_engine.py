@@ -72,7 +72,7 @@ class Engine:
         self._dispatch = dispatch
         self._service = service
         self._timeouts = timeouts
-        self._tally = tally
+        self.tally = tally
         self._loop = asyncio.get_running_loop()
         self._poller = Poller(transport, dispatch, self._wake, tally.looked)
         self._dispatcher = Dispatcher(dispatch, self._poller.look, self._poller.broken)
@@ -146,7 +146,8 @@ class Engine:
                 await self._recall(item)
             first = await self.sender.submit(item, ticket) if ticket else None
             if item.state is State.SUBMITTED:
-                await self._collect(item, first, sent_at=ticket.sent_at if ticket else None)
+                sent_at = ticket.sent_at if ticket else None
+                await self._collect(item, first, sent_at=sent_at, saving=target is not None)
             if item.state is State.COMPLETED and item.completion and not item.completion.urls:
                 item.completion, item.finished_at = await self._look_for_images(item.completion.task_id), utc_now()
             if item.state is State.COMPLETED and target:
@@ -156,13 +157,14 @@ class Engine:
         except (Exception, asyncio.CancelledError) as end:
             # What has cost something ends as an outcome, whatever happens.
             if item.state is State.PLANNED and not self.closing:
+                self.tally.withdrawn(item)
                 raise
             error = self._cut_short(item, end)
         if error:
             nobody_hears = self.closing or item.withdrawn or error.__cause__
             if error.charged != "no" and nobody_hears and (not item.run or isinstance(error, JournalError)):
                 log.warning("item %s: %s", item.id, error.message)
-            self._tally.ended_badly(item.id, error, finished=item.completion is not None)
+            self.tally.ended_badly(item, error)
         files = () if isinstance(error, DownloadFailed) else item.files  # those that are lost are not on disk
         return Outcome(item.request, result_of(item), error, files)
 
@@ -188,20 +190,19 @@ class Engine:
             self.books.of(item).budget.book(at_risk=-item.credits, spent=item.credits)
             await self.books.take(item, Step.ACCEPT)
 
-    async def _collect(self, item: Item, first: Reply | None, *, sent_at: float | None) -> None:
+    async def _collect(self, item: Item, first: Reply | None, *, sent_at: float | None, saving: bool) -> None:
         """Wait until the task ends; the first answer that says so is recorded before anything else is done."""
         assert item.task_id is not None
         now, new = self._loop.time(), sent_at is not None
         images = item.request.images if item.request else ()
         watch = Watch(item.task_id, self._service, now + self._timeouts.task, now + NOT_YET if new else now, images)
-        verdict = watch.judge(first, now) if first else KeepWaiting()
+        verdict = item.completion or (watch.judge(first, now) if first else KeepWaiting())
         if not new:
+            self.tally.resumed(item, item.task_id)
             self._dispatch.slots.take()
         try:
             if isinstance(verdict, KeepWaiting):
-                verdict = await self._poller.verdict(
-                    item.task_id, watch.judge, sent_at=sent_at, interactive=item.interactive
-                )
+                verdict = await self._poller.verdict(item.task_id, watch.judge, item=item, sent_at=sent_at)
         finally:
             slots = self._dispatch.slots
             (slots.finished if isinstance(verdict, TaskStatus) else slots.give_back)()
@@ -209,7 +210,7 @@ class Engine:
         if isinstance(verdict, TaskStatus):
             item.completion, item.finished_at = verdict, utc_now()
             await self.books.take(item, Step.COMPLETE)
-            self._tally.completed(item.id, item.task_id, self._loop.time() - now)
+            self.tally.completed(item, self._loop.time() - now, saving=saving)
             return
         item.error = verdict
         if isinstance(verdict, TaskFailed) and verdict.charged == "yes":  # finished, in a shape that we cannot read
@@ -227,6 +228,7 @@ class Engine:
 
     async def _save(self, item: Item, target: Target) -> None:
         assert item.completion is not None
+        since = self._loop.time()
         self._dispatch.saving += 1
         try:
             item.files = await self.save(item.completion, target)
@@ -239,7 +241,7 @@ class Engine:
             self._dispatch.saving -= 1
             self._wake()
         await self.books.take(item, Step.SAVE)
-        self._tally.downloaded(item.id, item.completion.task_id, item.files)
+        self.tally.downloaded(item, item.completion.task_id, self._loop.time() - since)
 
     async def _look_for_images(self, task_id: str) -> TaskStatus:
         seen = await self._fresh(task_id)
@@ -284,7 +286,7 @@ class Engine:
 
     def traffic(self) -> Traffic:
         """Count the requests so far; any thread may ask."""
-        return self._tally.traffic()
+        return self.tally.traffic()
 
     async def leave(self, run: str) -> None:
         """Let go of a run's items: answers to submits already sent are waited for, images are not."""
@@ -339,7 +341,7 @@ class Engine:
 
     def statistics(self) -> Statistics:
         """Take a snapshot."""
-        dispatch, budget, tally = self._dispatch, self.books.own.budget, self._tally
+        dispatch, budget, tally = self._dispatch, self.books.own.budget, self.tally
         schedule, model = dispatch.schedule, dispatch.schedule.model
         learned = max(1, model.finished)
         return Statistics(

@@ -94,14 +94,14 @@ class ImageFile:
         os.fsync(self._file.fileno())
         if self._overwrite:
             self._temporary.replace(path)
-        elif not _link(self._temporary, path):
+        elif not link(self._temporary, path):
             raise DownloadFailed(
                 f"{path} exists already: choose another name, or allow it to be replaced.", retry="after_change"
             )
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
-def _link(temporary: Path, path: Path) -> bool:
+def link(temporary: Path, path: Path) -> bool:
     """Give *temporary* the name *path* too; return false if there is such a file."""
     try:
         path.hardlink_to(temporary)
@@ -115,7 +115,8 @@ def _link(temporary: Path, path: Path) -> bool:
     return True
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names in *directory* survive a power failure."""
     if os.name != "posix":
         return
     descriptor = os.open(directory, os.O_RDONLY)

@@ -33,10 +33,7 @@ class Intake:
         """
         asked = ImageRequest(request) if isinstance(request, str) else request
         prepared = prepare(asked, self._service)
-        plain = attrs.asdict(ImageRequest(asked.prompt), recurse=False)
-        fields = attrs.asdict(asked, recurse=False)
-        given = {name: fields[name] for name in plain if name == "prompt" or fields[name] != plain[name]}
-        given.pop("id", None)
+        given = given_in(asked)
         digest = digest_of(asked, given)
         given.pop("extra", None)  # what no column of a table can hold
         item_id = asked.id
@@ -54,3 +51,12 @@ class Intake:
             given=digest,
             detail={"line": None, "variation": 1, "input": {}, "given": given},
         )
+
+
+def given_in(request: ImageRequest) -> dict[str, object]:
+    """Return the fields of a request that its maker gave, but for its id."""
+    plain = attrs.asdict(ImageRequest(request.prompt), recurse=False)
+    fields = attrs.asdict(request, recurse=False)
+    given = {name: fields[name] for name in plain if name == "prompt" or fields[name] != plain[name]}
+    given.pop("id", None)
+    return given

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
 from hunyuan_async._core.dispatch import Dispatch
+from hunyuan_async._core.lifecycle import Item
 from hunyuan_async._core.replies import NoReply, Reply
 from hunyuan_async._core.retry import retry_after
 from hunyuan_async._core.watch import KeepWaiting
@@ -21,9 +23,26 @@ Verdict = TaskStatus | HunyuanError
 Judge = Callable[[Reply | NoReply, float], KeepWaiting | Verdict]
 
 
+class Told(Protocol):
+    """Somebody who hears of every look."""
+
+    def __call__(
+        self,
+        task_id: str,
+        item: Item | None,
+        verdict: KeepWaiting | Verdict,
+        /,
+        *,
+        seconds: float,
+        pause: float | None,
+    ) -> None:
+        """A look at the task of *item*, if that is known, came to a *verdict*."""
+
+
 @attrs.define(eq=False)
 class _Watched:
     task_id: str
+    item: Item | None
     judge: Judge
     verdict: asyncio.Future[Verdict]
 
@@ -39,7 +58,7 @@ class Poller:
         transport: Transport,
         dispatch: Dispatch,
         wake: Callable[[], None],
-        told: Callable[[str, KeepWaiting | Verdict, float | None], None],
+        told: Told,
     ) -> None:
         self._transport = transport
         self._dispatch = dispatch
@@ -51,11 +70,11 @@ class Poller:
         self._numbers = itertools.count()
 
     async def verdict(
-        self, task_id: str, judge: Judge, *, sent_at: float | None = None, interactive: bool = False
+        self, task_id: str, judge: Judge, *, item: Item | None = None, sent_at: float | None = None
     ) -> Verdict:
-        """Wait until *judge*, given each look at the task, comes to a verdict.
+        """Wait until *judge*, given each look at the task of *item*, comes to a verdict.
 
-        A task of which nobody knows when it was *sent* is looked at at once; one that is *interactive* before others.
+        A task of which nobody knows when it was *sent* is looked at at once; an interactive item's before others.
         """
         if self._bug:
             raise self._bug
@@ -63,12 +82,12 @@ class Poller:
             return self._given_up(task_id)
         loop = asyncio.get_running_loop()
         key = next(self._numbers)
-        watched = self._watched[key] = _Watched(task_id, judge, loop.create_future())
+        watched = self._watched[key] = _Watched(task_id, item, judge, loop.create_future())
         schedule = self._dispatch.schedule
         if sent_at is None:
             schedule.add_known(key, loop.time())
         else:
-            schedule.add(key, sent_at, interactive=interactive)
+            schedule.add(key, sent_at, interactive=item is not None and item.interactive)
         self._wake()
         try:
             return await watched.verdict
@@ -100,7 +119,7 @@ class Poller:
                 watched.verdict.set_result(verdict)
             case HunyuanError():
                 watched.verdict.set_result(verdict)
-        self._told(watched.task_id, verdict, pause)
+        self._told(watched.task_id, watched.item, verdict, seconds=now - sent_at, pause=pause)
 
     def give_up(self, reason: Callable[[str], HunyuanError]) -> None:
         """End every wait, now and later, with the error that *reason* makes of the task's id."""

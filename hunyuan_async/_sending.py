@@ -84,7 +84,7 @@ class Sender:
                 raise given_up
             await self._dispatcher.permit(ticket)
         except HunyuanError as error:
-            self._tally.ended_badly(item.id, error, finished=False)
+            self._tally.ended_badly(item, error)
             raise
         if self.closed:
             self._dispatcher.dispatch.give_back(ticket)
@@ -110,7 +110,7 @@ class Sender:
             seen, verdict = await self._exchange(item, ticket)
             match verdict:
                 case Accepted(answer=answer):
-                    await self._accept(item, ticket, verdict)
+                    await self._accept(item, ticket, verdict, seen)
                     finished = answer and (answer.urls or answer.state in {TaskState.COMPLETED, TaskState.FAILED})
                     return seen if finished and isinstance(seen, Reply) else None
                 case TryAgain():
@@ -152,14 +152,14 @@ class Sender:
             if item.withdrawn or self.closed:
                 await self._books.take(item, Step.TAKE_BACK)
                 raise NotSent("The caller went away before this was sent.")
-            self._tally.sending(item.id)
+            self._tally.sending(item)
 
         seen = await self._transport.submit(request, before_send)
         if item.state is State.SENDING and isinstance(seen, NoReply):
             return attrs.evolve(seen, sent=True)
         if item.state is State.PLANNED and (isinstance(seen, Reply) or seen.sent):
             # The hook did not fire: too late to hold back, not to remember.
-            self._tally.sending(item.id)
+            self._tally.sending(item)
             item.sending_at = utc_now()
             await self._books.catch_up(item, Step.SEND)
         return seen
@@ -175,11 +175,15 @@ class Sender:
             task_id=salvaged.task_id,
         )
 
-    async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted) -> None:
+    async def _accept(self, item: Item, ticket: Ticket, verdict: Accepted, seen: Reply | NoReply) -> None:
         item.task_id = verdict.task_id
+        assert item.request is not None
+        status = read_status(seen, item.task_id, item.request.images) if isinstance(seen, Reply) else None
+        if status and status.state is TaskState.COMPLETED and status.urls:
+            item.completion = status  # stored with the acceptance: without an id, nobody could look again
         item.submitted_at, self._denied = utc_now(), False
-        self._dispatcher.dispatch.accepted(ticket, self._loop.time())
-        self._accepted_at = self._loop.time()
+        self._accepted_at = now = self._loop.time()
+        self._dispatcher.dispatch.accepted(ticket, now)
         try:
             await self._books.take(item, Step.ACCEPT)
         except BaseException:
@@ -187,7 +191,7 @@ class Sender:
             raise
         finally:
             self._dispatcher.wake()
-        self._tally.submitted(item.id, item.task_id, item.credits)
+        self._tally.submitted(item, now - ticket.sent_at)
         if item.withdrawn:
             log.warning(UNCLAIMED, item.task_id)
         if acceptance := self._acceptance.get(item):
@@ -219,6 +223,7 @@ class Sender:
         item.error = error
         if item.state is State.SENDING:
             await self._books.take(item, Step.TAKE_BACK)
+            self._tally.put_off(item, error)
 
     async def _refuse(self, item: Item, ticket: Ticket, error: HunyuanError) -> None:
         if isinstance(error, SubmitUnknown):

@@ -23,7 +23,7 @@ from hunyuan_async.tasks import GenerationTask, unwrap
 
 if TYPE_CHECKING:
     from hunyuan_async._engine import Engine
-    from hunyuan_async.events import Event, Statistics
+    from hunyuan_async.events import Event, Listener, Statistics
     from hunyuan_async.transport import Transport
 
 LARGEST_SEED = 2**31 - 1
@@ -48,7 +48,7 @@ class Client:
         timeouts: How long to wait for what.
         polling: How eagerly finished tasks are noticed.
         max_credits: What this client may spend, reserve and put at risk in its life; None for no limit.
-        on_event: Called with each event as it happens, on the loop; it must not block.
+        on_event: Called with each event as it happens, on the loop; it must not block. `subscribe` adds more.
         proxy: The address of an HTTP proxy for every request.
         journal: A file that every step is stored in before anything relies on it, so that what is paid outlives the
             process: see `recover`. `max_credits` then counts what it holds already. Of an existing folder, the first
@@ -67,6 +67,7 @@ class Client:
     proxy: str | None = attrs.field(default=None, kw_only=True, repr=False)
     journal: str | os.PathLike[str] | None = attrs.field(default=None, kw_only=True)
     transport: Transport | None = attrs.field(default=None, kw_only=True, repr=False)
+    _listeners: dict[object, Listener] = attrs.field(factory=dict, init=False, repr=False)
     _engine: Engine | None = attrs.field(default=None, init=False, repr=False)
     _home: tuple[asyncio.AbstractEventLoop, int] | None = attrs.field(default=None, init=False, repr=False)
     _closed: bool = attrs.field(default=False, init=False, repr=False)
@@ -223,6 +224,19 @@ class Client:
         unclaimed = self._engine.unclaimed.items()
         return [GenerationTask(item, running) for running, item in unclaimed if item.task_id and item.withdrawn]
 
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Let *listener* hear every event from now on; return what ends that.
+
+        It is called on the loop as each event happens, and must not block. What it raises is logged and costs nothing.
+        """
+        subscription = object()
+        self._listeners[subscription] = listener
+
+        def end() -> None:
+            self._listeners.pop(subscription, None)
+
+        return end
+
     def statistics(self) -> Statistics:
         """Take a snapshot of the work."""
         from hunyuan_async.events import Statistics
@@ -283,7 +297,9 @@ class Client:
         if self._engine is None:
             from hunyuan_async._assembly import assemble
 
-            self._engine = assemble(self)
+            if self.on_event:
+                self.subscribe(self.on_event)
+            self._engine = assemble(self, self._listeners.values())
             self._home = home
         return self._engine
 

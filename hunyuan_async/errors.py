@@ -4,6 +4,9 @@
 
     HunyuanError
     ├── InvalidRequest (also a ValueError)  correct the arguments; nothing was sent
+    ├── OrderConflict                       a tenant used the id before, for another request
+    ├── NoSuchOrder                         a store has no such order of this tenant
+    ├── QuotaReached                        a share of what a store may make is used up for now
     ├── NotSent                             nothing left this machine; try again later
     ├── Refused                             the service said no; nothing was charged
     │   ├── AuthError                       the key is wrong, revoked or not allowed this
@@ -43,6 +46,9 @@ Kind = Literal[
     "credits",
     "limited",
     "service",
+    "conflict",
+    "not_found",
+    "quota",
 ]
 Charged = Literal["yes", "no", "unknown"]
 Retry = Literal["same", "after_change", "no"]
@@ -95,6 +101,34 @@ class InvalidRequest(HunyuanError, ValueError):
     """Raised before anything is sent if an argument cannot be right."""
 
     default_kind = "invalid"
+
+
+class OrderConflict(HunyuanError):
+    """Raised if a tenant uses an id again for another request."""
+
+    default_kind = "conflict"
+
+
+class NoSuchOrder(HunyuanError):
+    """Raised if a store has no order of that handle, or it belongs to another tenant."""
+
+    default_kind = "not_found"
+    default_retry = "no"
+
+
+class QuotaReached(HunyuanError):
+    """Raised if a tenant's or the app's share is used up for now; nothing was ordered.
+
+    Attributes:
+        retry_after: Seconds after which it is worth trying again.
+    """
+
+    default_kind = "quota"
+    default_retry = "same"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class NotSent(HunyuanError):

@@ -6,7 +6,7 @@ prompt, a key or an image's address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -24,11 +24,33 @@ class Event:
 
     Attributes:
         when: The wall-clock time, in UTC.
-        id: The item's own id; None if it concerns the whole client, and for looks, which know the task's id alone.
+        id: The item's own id; None if it concerns the whole client, and for a look at a task that is not waited for.
+        tenant: On whose behalf the item is made; "" if nobody said.
     """
 
     when: datetime
     id: str | None = None
+    tenant: str = ""
+
+
+Listener = Callable[[Event], None]
+
+
+@attrs.frozen(kw_only=True)
+class StreamOpened(Event):
+    """A stream, by its number, begins to take requests; a `Run` streams, too.
+
+    It is told in the asyncio task that all images of the stream are started from, and inherit their context from.
+    """
+
+    stream: int
+
+
+@attrs.frozen(kw_only=True)
+class StreamClosed(Event):
+    """A stream has handed over its last outcome, or was left; what is paid may go on."""
+
+    stream: int
 
 
 @attrs.frozen(kw_only=True)
@@ -38,41 +60,71 @@ class Sending(Event):
 
 @attrs.frozen(kw_only=True)
 class Submitted(Event):
-    """The service accepted a task; it is paid."""
+    """The service accepted a task; it is paid. The exchange took `seconds`, from the permit to leave to the answer."""
 
     task_id: str
     credits: int
+    seconds: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class PutOff(Event):
+    """A submit never left, or was refused for now: it cost nothing, and waits for its turn again or fails next."""
+
+    error: HunyuanError
+
+
+@attrs.frozen(kw_only=True)
+class Withdrawn(Event):
+    """An item that had been let go to be sent is not sent any more: its caller went away. It cost nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class Resumed(Event):
+    """A task that was paid earlier, here or in another process, is watched again."""
+
+    task_id: str
 
 
 @attrs.frozen(kw_only=True)
 class Polled(Event):
-    """A look at a task; `state` is None if the answer could not be understood."""
+    """A look at a task, which took `seconds`; `state` is None if the answer could not be understood."""
 
     task_id: str
     state: TaskState | None
+    seconds: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
 class Completed(Event):
-    """A task finished; `seconds` from its acceptance until we noticed."""
+    """A task finished; `seconds` from its acceptance until we noticed.
+
+    If it is the client that saves its images, `saving` is true, and `Downloaded` or `Failed` follows.
+    """
 
     task_id: str
     seconds: float
+    saving: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Downloaded(Event):
-    """An item's images are on disk; the addresses that they came from are left out."""
+    """An item's images are on disk, which took `seconds`; the addresses that they came from are left out."""
 
     task_id: str
     files: tuple[SavedImage, ...]
+    seconds: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
 class Failed(Event):
-    """An item ended without success, or with an unknown outcome: see the error's `kind` and `charged`."""
+    """An item ended without success, or with an unknown outcome: see the error's `kind` and `charged`.
+
+    `task_id` is its task, if it was accepted.
+    """
 
     error: HunyuanError
+    task_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from hunyuan_async._core.budget import Budget
 from hunyuan_async._core.lifecycle import PAID, Item, State
 from hunyuan_async._core.text import shown
 from hunyuan_async._intake import Intake
-from hunyuan_async._journal.disk import place_journal
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._journal.planning import Changed
-from hunyuan_async._journal.reader import RunRecord
 from hunyuan_async._journal.recorder import Journal
-from hunyuan_async._journal.resuming import OnUnknown, Resolution, check_files, pin, resolve, settle
+from hunyuan_async._journal.resuming import OnUnknown, Resolution, resolve, settle
+from hunyuan_async._opening import Admitted, OpenRun
 from hunyuan_async._targets import Target, image_path
 from hunyuan_async._uncancelled import see_through
 from hunyuan_async.client import Client
@@ -29,21 +27,9 @@ from hunyuan_async.models import ImageRequest, Outcome
 from hunyuan_async.streams import OutcomeStream, Requests
 
 if TYPE_CHECKING:
-    from hunyuan_async._engine import Engine
     from hunyuan_async.events import Statistics
 
 CHUNK = 1000  # requests planned in one commit
-
-
-@attrs.frozen
-class _Opened:
-    """What a run holds while it is open: also its record as it was before, and what had been spent by then."""
-
-    engine: Engine
-    journal: Journal
-    record: RunRecord
-    budget: Budget
-    spent: int
 
 
 @attrs.define(eq=False, slots=False)
@@ -77,7 +63,7 @@ class Run:
     # For the command line: how files are named, and the number of the item after which planned ones are sent.
     _path: Callable[[Item], str] = attrs.field(default=image_path, kw_only=True, repr=False)
     _planned_after: int = attrs.field(default=0, kw_only=True, repr=False)
-    _open: _Opened | None = attrs.field(default=None, init=False, repr=False)
+    _open: OpenRun | None = attrs.field(default=None, init=False, repr=False)
     _outcomes: OutcomeStream | None = attrs.field(default=None, init=False, repr=False)
     _passes: int = attrs.field(default=0, init=False, repr=False)  # of this iteration
     _stopped: bool = attrs.field(default=False, init=False, repr=False)
@@ -114,13 +100,7 @@ class Run:
 
     def statistics(self) -> Statistics:
         """Take a snapshot of the client's work, with all that was ever spent and is at risk in this directory."""
-        budget = self._opened().budget
-        return attrs.evolve(
-            self.client.statistics(),
-            credits_spent=budget.spent,
-            credits_reserved=budget.reserved,
-            credits_at_risk=budget.at_risk,
-        )
+        return self._opened().statistics()
 
     async def counts(self) -> dict[str, int]:
         """Count the items by their states: planned, submitted, downloaded, failed, unknown and so on."""
@@ -167,17 +147,8 @@ class Run:
             await see_through(self._close(self._open))
 
     async def __aenter__(self) -> Self:
-        engine = self.client._bound()
-        journal = Journal(place_journal(self.directory, self.journal), self.directory)
-        try:
-            record = await journal.call(self._begin)
-            spent, at_risk = await journal.call(lambda file: file.credits(record.run))
-            await journal.call(lambda file: file.count_traffic(record.run, engine.traffic))
-            budget = engine.open_book(record.run, journal, self.max_credits, spent=spent, at_risk=at_risk)
-        except BaseException:
-            await see_through(journal.aclose())
-            raise
-        self._open = _Opened(engine, journal, record, budget, spent)
+        admitted = Admitted(self.key_changed, self.base_url_changed, files=self.verify)
+        self._open = await OpenRun.open(self.client, self.directory, self.journal, self.max_credits, admitted)
         return self
 
     async def __aexit__(
@@ -205,14 +176,9 @@ class Run:
                 self._outcomes = None
             except HunyuanError as error:
                 self._outcomes, self._passes = None, 0
-                await self._unpin(error)
+                if isinstance(error, AuthError):
+                    await self._opened().unpin()
                 raise
-
-    async def _unpin(self, error: HunyuanError) -> None:
-        """Forget a key that was refused and has paid for nothing here: the right one must not be refused for it."""
-        opened = self._opened()
-        if isinstance(error, AuthError) and opened.budget.spent == opened.spent:
-            await opened.journal.call(lambda file: file.write_run(opened.record))
 
     async def _settle(self) -> int:
         opened = self._opened()
@@ -224,19 +190,6 @@ class Run:
                 return count
 
         return await opened.journal.call(write_down)
-
-    def _begin(self, file: JournalFile) -> RunRecord:
-        """Take the directory up: check that it is ours, and find out how the process before us left it."""
-        from hunyuan_async._assembly import base_url_of, key_of
-
-        record = file.begin_run()
-        key = key_of(self.client) if self.client.transport is None else self.client.api_key or ""
-        pinned = pin(record, self.directory, base_url_of(self.client), key, self.base_url_changed, self.key_changed)
-        if pinned != record:
-            file.write_run(pinned)
-        file.lose_answers(record.run)
-        check_files(file, record.run, verify=self.verify)
-        return record
 
     def _plan(self, file: JournalFile, items: Iterable[Item], changed: Changed) -> int:
         with file.planning(self._opened().record.run) as planning:
@@ -274,19 +227,18 @@ class Run:
         # What an earlier process left under this name is the item's own.
         return Target(self.directory / self._path(item), overwrite=item.state is not State.PLANNED)
 
-    def _opened(self) -> _Opened:
+    def _opened(self) -> OpenRun:
         if self._open is None:
             raise InvalidRequest("the run is not open; use: async with Run(directory, client=client) as run: ...")
         return self._open
 
-    async def _close(self, opened: _Opened) -> None:
+    async def _close(self, opened: OpenRun) -> None:
         self._open = None
         try:
             if self._outcomes:
                 await self._outcomes.aclose()
-            await opened.engine.leave(opened.record.run)
         finally:
-            await opened.journal.aclose()
+            await opened.aclose()
 
 
 class _Pending:

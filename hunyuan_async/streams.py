@@ -63,6 +63,7 @@ class OutcomeStream:
         self._ended: dict[int, Outcome] = {}  # in the order of ending
         self._changed = asyncio.Event()
         self._feeding: asyncio.Task[None] | None = None
+        self._number: int | None = None  # while it is open
         self._fatal: BaseException | None = None
         self._stopping = False
 
@@ -118,11 +119,13 @@ class OutcomeStream:
             if self._feeding.done() and not self._waiting:
                 break
             await self._changed.wait()
+        self._tell_of_end()
         if error := self._fatal or self._engine.bug:
             raise error
         raise StopAsyncIteration
 
     async def _feed(self) -> None:
+        self._number = self._engine.tally.stream_opened()
         numbers = itertools.count()
         if isinstance(self._entries, AsyncIterable):
             later = aiter(self._entries)
@@ -178,6 +181,11 @@ class OutcomeStream:
             if isinstance(outcome.error, FATAL):
                 self._end_with(outcome.error)
 
+    def _tell_of_end(self) -> None:
+        if self._number is not None:
+            self._engine.tally.stream_closed(self._number)
+            self._number = None
+
     def _end_with(self, error: BaseException) -> None:
         self._fatal = self._fatal or error
         self.stop()
@@ -186,6 +194,7 @@ class OutcomeStream:
         self._stopping = True
         feeding.cancel()
         await asyncio.wait([feeding])
+        self._tell_of_end()
         for task in self._waiting.values():
             if task:
                 self._engine.disown(task.item, task.running)

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hunyuan_async._http.transport import AiohttpTransport
 from hunyuan_async.settings import API_IN_ONE, ApiKey, Limits, Timeouts
 
-pytest_plugins = ["hunyuan_async.testing"]
+pytest_plugins = ["hunyuan_async.testing", "tests.e2e.browser"]
 
 settings.register_profile("no clock", deadline=None)  # a deadline would assert wall time
 settings.load_profile("no clock")

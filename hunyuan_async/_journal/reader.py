@@ -31,6 +31,7 @@ _LATEST = """SELECT items.*, first.number AS place FROM items AS first CROSS JOI
     WHERE +first.run = ? AND first.attempt = 1 AND first.number > ? AND items.latest ORDER BY place LIMIT ?"""
 _SAVED = """SELECT number, files FROM items WHERE run = ? AND state = ? AND number > ? AND files IS NOT NULL
     ORDER BY number LIMIT ?"""
+_SAVED_AS = "SELECT files, finished_at FROM items WHERE instr(files, ?) ORDER BY number DESC"
 _NEWEST = """SELECT * FROM items WHERE run = ? AND state IN (SELECT value FROM json_each(?))
     ORDER BY sending_at DESC, number DESC LIMIT ?"""
 
@@ -153,6 +154,11 @@ class JournalReader:
         """Return a page of the items in a state that were saved: their numbers, and what is stored of their files."""
         rows = self._rows(_SAVED, run, state.value, after, limit)
         return self._read(rows, lambda row: (row["number"], files_of(row["files"])))
+
+    def saved_as(self, sha256: str) -> list[tuple[list[dict[str, object]], datetime | None]]:
+        """Look up the items that have a file of this SHA-256, the latest first: their files, and when they finished."""
+        rows = self._rows(_SAVED_AS, sha256)
+        return self._read(rows, lambda row: (files_of(row["files"]), when(row["finished_at"])))
 
     def last_number(self) -> int:
         """Return the number of the item that was planned last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
@@ -70,12 +70,7 @@ def key_of(item: Item) -> tuple[str, str, int]:
 
 def origin_of(item: Item) -> Cells:
     """The cells that stay as they were planned: tenant, given, request, detail."""
-    request = item.request
-    text = None
-    if request:
-        fields = {name: getattr(request, name) for name in _REQUEST_FIELDS}
-        text = _json({**fields, "extra": dict(request.extra)})
-    return item.tenant, item.given, text, _json(dict(item.detail))
+    return item.tenant, item.given, request_text(item.request) if item.request else None, _json(dict(item.detail))
 
 
 def progress_of(item: Item, root: Path | None = None) -> Cells:
@@ -91,13 +86,13 @@ def progress_of(item: Item, root: Path | None = None) -> Cells:
         _time(item.submitted_at),
         _time(item.finished_at),
         error_text(item.error) if item.error else None,
-        _json([_file_fields(file, root) for file in item.files]) if item.files else None,
+        files_text(item.files, root) if item.files else None,
         _json(completion.urls) if completion else None,
         completion.raw if completion else None,
     )
 
 
-# What `item_of` and `files_of` raise for a row that this library did not write.
+# What the functions below raise for a row that this library did not write.
 ODD = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -105,18 +100,19 @@ def item_of(row: sqlite3.Row, root: Path | None = None) -> Item:
     """Read a row; files are below *root*."""
     checked(row, _IN_A_RUN if root else _ROW)
     request, urls, files, error, task_id = row["request"], row["urls"], row["files"], row["error"], row["task_id"]
+    sending_at = when(row["sending_at"])
     return Item(
         row["id"],
-        _request(json.loads(request)) if request else None,
+        request_of(request) if request else None,
         row["credits"],
         State(row["state"]),
         task_id,
         submitted_at=when(row["submitted_at"]),
         completion=TaskStatus(task_id, TaskState.COMPLETED, _texts(json.loads(urls)), raw=row["raw"]) if urls else None,
         finished_at=when(row["finished_at"]),
-        files=tuple(_file(fields, root) for fields in files_of(files)) if files else (),
-        error=_error(json.loads(error), row) if error else None,
-        sending_at=when(row["sending_at"]),
+        files=images_of(files, root) if files else (),
+        error=error_of(error, task_id, sending_at) if error else None,
+        sending_at=sending_at,
         run=row["run"],
         tenant=row["tenant"],
         attempt=row["attempt"],
@@ -148,8 +144,16 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _request(fields: dict[str, Any]) -> ImageRequest:
-    return ImageRequest(**{**checked(fields, _REQUEST), "images": _texts(fields["images"])})
+def request_text(request: ImageRequest) -> str:
+    """Write a request as JSON."""
+    fields = {name: getattr(request, name) for name in _REQUEST_FIELDS}
+    return _json({**fields, "extra": dict(request.extra)})
+
+
+def request_of(text: str) -> ImageRequest:
+    """Read a request."""
+    fields = checked(json.loads(text), _REQUEST)
+    return ImageRequest(**{**fields, "images": _texts(fields["images"])})
 
 
 def error_text(error: HunyuanError) -> str:
@@ -158,17 +162,28 @@ def error_text(error: HunyuanError) -> str:
     return _json({"type": type(error).__name__, **fields, "request_ids": error.request_ids})
 
 
-def _error(fields: dict[str, Any], row: sqlite3.Row) -> HunyuanError:
-    checked(fields, _ERROR)
+def error_of(text: str, task_id: str | None = None, sent_at: datetime | None = None) -> HunyuanError:
+    """Read an error."""
+    fields = checked(json.loads(text), _ERROR)
     error_class = getattr(errors, fields.pop("type"), None)
     if not isinstance(error_class, type) or not issubclass(error_class, HunyuanError):
         raise TypeError(error_class)
     request_ids = fields.pop("request_ids")
-    error = error_class(**{**fields, "message": printable(fields["message"], 2000)}, task_id=row["task_id"])
+    error = error_class(**{**fields, "message": printable(fields["message"], 2000)}, task_id=task_id)
     if isinstance(error, SubmitUnknown):
-        error.sent_at = when(row["sending_at"])
+        error.sent_at = sent_at
     error.request_ids = dict(zip(_texts([*request_ids]), _texts([*request_ids.values()]), strict=True))
     return error
+
+
+def files_text(files: Iterable[SavedImage], root: Path | None = None) -> str:
+    """Write the files of an item as JSON, named as seen from *root*."""
+    return _json([_file_fields(file, root) for file in files])
+
+
+def images_of(text: str, root: Path | None = None) -> tuple[SavedImage, ...]:
+    """Read the files of an item, which are below *root*."""
+    return tuple(_file(fields, root) for fields in files_of(text))
 
 
 def _file_fields(file: SavedImage, root: Path | None) -> dict[str, object]:
@@ -177,7 +192,7 @@ def _file_fields(file: SavedImage, root: Path | None) -> dict[str, object]:
 
 
 def _file(fields: dict[str, Any], root: Path | None) -> SavedImage:
-    return SavedImage(**{**checked(fields, _FILE), "path": (root or Path()) / fields["path"]})
+    return SavedImage(**{**fields, "path": (root or Path()) / fields["path"]})
 
 
 def _time(when: datetime | None) -> str | None:

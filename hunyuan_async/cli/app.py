@@ -26,6 +26,8 @@ COMMANDS = {
     "task": "Look at a task, or fetch its image.",
     "key": "Store, check or locate the API key.",
     "doctor": "Check what can be wrong before anything is paid.",
+    "studio": "Make images in your browser, or look through those of a run.",
+    "export": "Copy the images of a run to share them.",
     "emulator": "Serve a stand-in for the service, free and without a key.",
     "completion": "Print a script that completes commands in your shell.",
 }

@@ -9,7 +9,7 @@ from collections.abc import Collection
 # What makes a spreadsheet take a cell for a formula; a plain negative number is harmless. An apostrophe before it
 # keeps it text, and one more stands for one that was there.
 _FORMULA = re.compile(r"'*(?:[=+@\t\r]|-(?![0-9.]+\Z))")
-_ONLY_OURS = {"line", "problem"}, {"result_status", "result_run"}
+_ONLY_OURS = {"line", "problem"}, {"result_status", "result_run"}, {"id", "verdict", "at"}
 
 
 def cell(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 SIDE = 256  # pixels, of the longer side
@@ -11,7 +12,7 @@ LARGEST_SOURCE = 64_000_000  # pixels; more is no image of ours, and costs memor
 def make_thumbnail(source: Path, target: Path) -> bool:
     """Make a WebP thumbnail unless there is one that is not older than its source; return whether there is one.
 
-    A source that is missing or damaged has none. Safe to call from several threads for different targets.
+    A source that is missing or damaged has none. Safe to call from several threads and processes.
     """
     from PIL import Image
 
@@ -23,10 +24,12 @@ def make_thumbnail(source: Path, target: Path) -> bool:
                 return False
             image.thumbnail((SIDE, SIDE), reducing_gap=2.0)
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.part")
-            partial.unlink(missing_ok=True)
-            image.save(partial, "WEBP", method=2)
-            partial.replace(target)
+            partial = target.with_name(f".{secrets.token_hex(8)}.part")
+            try:
+                image.save(partial, "WEBP", method=2)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False
     return True

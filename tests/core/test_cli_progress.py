@@ -163,7 +163,7 @@ def test_lines_say_the_same_as_the_panel(capsys: pytest.CaptureFixture[str]) -> 
 def test_json_lines_hold_events_and_snapshots(capsys: pytest.CaptureFixture[str]) -> None:
     """Everything that a program wants, and no address, which may be signed."""
     view = JsonLines()
-    view.happened(Submitted(when=NOON, id="a", task_id="n1", credits=25))
+    view.happened(Submitted(when=NOON, id="a", task_id="n1", credits=25, seconds=1.5))
     image = SavedImage(Path("out/a.png"), "https://cdn.example/secret", "ab" * 32, 9, 64, 32)
     view.happened(Downloaded(when=NOON, id="a", task_id="n1", files=(image,)))
     view.happened(failed(TaskFailed("no", task_id="n2")))
@@ -174,8 +174,10 @@ def test_json_lines_hold_events_and_snapshots(capsys: pytest.CaptureFixture[str]
         "event": "submitted",
         "when": "2026-11-22T12:00:00+00:00",
         "id": "a",
+        "tenant": "",
         "task_id": "n1",
         "credits": 25,
+        "seconds": 1.5,
     }
     assert downloaded["files"] == [{"path": "out/a.png", "sha256": "ab" * 32, "bytes": 9, "width": 64, "height": 32}]
     assert failure["error"] == {"kind": "task_failed", "message": "no", "charged": "unknown", "task_id": "n2"}

@@ -201,3 +201,11 @@ def self_signed(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     return context
+
+
+@pytest.fixture
+def tls(self_signed: ssl.SSLContext) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The emulator's side of https, and the side of a client that asks for no proof."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    return self_signed, client

@@ -177,7 +177,7 @@ async def bench() -> AsyncIterator[Callable[..., Bench]]:
             service=service,
             timeouts=timeouts or Timeouts(),
             downloads=8,
-            tally=Tally(events.append),
+            tally=Tally([events.append]),
         )
         built.append(Bench(engine, transport, diary, events))
         return built[-1]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from hunyuan_async.client import Client
 from hunyuan_async.errors import HunyuanError, InvalidRequest, NotSent, SubmitUnknown, TaskLost, TaskTimedOut
-from hunyuan_async.events import Completed, Event, Polled, Sending, Statistics, Submitted
+from hunyuan_async.events import Completed, Downloaded, Event, Polled, PutOff, Sending, Statistics, Submitted, Withdrawn
 from hunyuan_async.models import ImageRequest, TaskState
 from hunyuan_async.settings import Limits
 from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, VirtualTimeLoop, accepted, finished, refused
@@ -72,7 +73,7 @@ async def test_events_come_in_order_and_add_up_to_the_statistics(connect: Connec
     await asyncio.gather(*(client.generate(ImageRequest(name, id=name)) for name in "abc"))
 
     for name in "abc":
-        told = [event for event in events if event.id == name]
+        told = [event for event in events if event.id == name and not isinstance(event, Polled)]
         assert [type(event) for event in told] == [Sending, Submitted, Completed]
     assert [event.when for event in events] == sorted(event.when for event in events)
     looks = [event for event in events if isinstance(event, Polled)]
@@ -81,6 +82,76 @@ async def test_events_come_in_order_and_add_up_to_the_statistics(connect: Connec
     assert (statistics.submits, statistics.succeeded, statistics.failed) == (3, 3, 0)
     assert statistics.polls == len(looks) == len(transport.looks)
     assert statistics.credits_spent == 75
+
+
+async def test_events_tell_whose_they_are_and_how_long_it_took(connect: Connect, png: bytes, tmp_path: Path) -> None:
+    """Each names the item and its tenant; exchange, look and saving have a duration."""
+    events: list[Event] = []
+    client = connect(ScriptedTransport(image=png, round_trip=0.5), on_event=events.append)
+
+    async with client.stream([ImageRequest("a fox", id="a")], tenant="alice", save_to=tmp_path) as outcomes:
+        assert [outcome.error async for outcome in outcomes] == [None]
+
+    assert {(event.id, event.tenant) for event in events if event.id} == {("a", "alice")}
+    timed = [event.seconds for event in events if isinstance(event, Submitted | Polled | Downloaded)]
+    assert timed == pytest.approx([0.5] * len(timed))
+    assert [event.saving for event in events if isinstance(event, Completed)] == [True]
+
+
+async def test_a_look_at_a_bare_task_has_no_item(connect: Connect) -> None:
+    """Whoever asks for a status gets an event that names the task alone."""
+    events: list[Event] = []
+
+    await connect(ScriptedTransport(poll=finished), on_event=events.append).status("n1")
+
+    (look,) = events
+    assert isinstance(look, Polled)
+    assert (look.id, look.tenant, look.task_id) == (None, "", "n1")
+
+
+async def test_a_submit_that_is_put_off_says_so(connect: Connect) -> None:
+    """Between two sendings stands why the first one was for nothing."""
+    events: list[Event] = []
+    answers = [refused(429), accepted("t1")]
+    transport = ScriptedTransport(submit=lambda _: answers.pop(0), poll=finished)
+
+    await connect(transport, on_event=events.append).generate(ImageRequest("a fox", id="a"))
+
+    told = [type(event) for event in events if event.id and not isinstance(event, Polled)]
+    assert told == [Sending, PutOff, Sending, Submitted, Completed]
+
+
+async def test_who_goes_away_while_a_submit_is_put_off_ends_it(connect: Connect) -> None:
+    """That is told, and costs nothing."""
+    events: list[Event] = []
+    limited = ScriptedTransport(submit=lambda _: refused(429, retry_after="60"))
+    asking = asyncio.create_task(connect(limited, on_event=events.append).generate(ImageRequest("a fox", id="a")))
+    await asyncio.sleep(5)
+
+    asking.cancel()
+    await asyncio.wait([asking])
+    await asyncio.sleep(1)
+
+    assert [type(event) for event in events if event.id] == [Sending, PutOff, Withdrawn]
+
+
+async def test_any_number_of_listeners_hear_what_comes_after_they_came(connect: Connect) -> None:
+    """Before the first image or between two, each apart from the others, until it has heard enough."""
+    client = connect(on_event=(first := list[Event]()).append)
+    early, late = list[Event](), list[Event]()
+    end_early, end_again = client.subscribe(early.append), client.subscribe(early.append)
+    end_again()
+
+    await client.generate("a fox")
+    client.subscribe(late.append)
+    assert early == first
+    assert not late
+    end_early()
+    end_early()
+    await client.generate("a hare")
+
+    assert late
+    assert first == early + late
 
 
 async def test_a_listener_that_raises_costs_nothing(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:

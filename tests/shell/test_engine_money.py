@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import pytest
@@ -15,8 +15,8 @@ from hunyuan_async._core.lifecycle import Item, State, Step
 from hunyuan_async._core.replies import Fetched
 from hunyuan_async._targets import Target
 from hunyuan_async.errors import HunyuanError, JournalError, TaskFailed
-from hunyuan_async.events import Paused, Sending
-from hunyuan_async.models import ImageRequest, Outcome
+from hunyuan_async.events import Paused, PutOff, Sending
+from hunyuan_async.models import ImageRequest, Outcome, TaskState, TaskStatus
 from hunyuan_async.settings import API_IN_ONE, Timeouts
 from hunyuan_async.testing import NoReply, Reply, ScriptedTransport, accepted, finished, refused
 from hunyuan_async.transport import BeforeSend
@@ -83,6 +83,35 @@ async def test_each_step_is_stored_before_anything_relies_on_it(bench: Build, tm
     assert one.diary.views == [(0, 0, 0, 0), (1, 0, 0, 0), (1, 1, 0, 0), (1, 1, 1, 1)]
 
 
+@pytest.mark.parametrize("task_id", ["t1", ""])
+async def test_images_that_come_with_the_acceptance_are_stored_with_it(bench: Build, task_id: str) -> None:
+    """A process that dies next has lost nothing, though nobody could look again without an id; and nobody looks."""
+    body = f'{{"data": {{"task_id": "{task_id}", "outputs": ["https://images.example/1.png"]}}}}'.encode()
+    one = bench(Answering(Reply(200, body)))
+    one.diary.view = lambda: one.diary.items[-1].completion
+
+    outcome = await one.make()
+
+    assert outcome.result
+    assert outcome.result.urls == ("https://images.example/1.png",)
+    assert one.diary.steps == ["send", "accept", "complete"]
+    assert [seen and seen.raw for seen in cast("list[TaskStatus | None]", one.diary.views)] == [None, body, body]
+    assert not one.transport.looks
+
+
+async def test_images_that_came_with_the_acceptance_need_no_look_later(bench: Build) -> None:
+    """A process that finds them in the journal goes on from there."""
+    one = bench()
+    done = TaskStatus("", TaskState.COMPLETED, ("https://images.example/1.png",))
+    item = Item("a", ImageRequest("a fox"), 25, State.SUBMITTED, "", completion=done)
+
+    outcome = await one.engine.start(item)
+
+    assert outcome.result
+    assert outcome.result.urls == done.urls
+    assert not one.transport.looks
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "charged"),
     [
@@ -132,7 +161,8 @@ async def test_what_was_not_accepted_for_now_is_sent_again_after_a_pause(
 
     assert outcome.ok
     assert one.diary.steps == [*steps, "accept", "complete"]
-    assert [type(event) for event in one.events][-len(steps) - 3 :].count(Sending) == len(one.transport.submits)
+    told = [type(event) for event in one.events]
+    assert (told.count(Sending), told.count(PutOff)) == (len(one.transport.submits), steps.count("take_back"))
     assert [event.seconds for event in one.events if isinstance(event, Paused)] != []
 
 

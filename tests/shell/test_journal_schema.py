@@ -46,7 +46,7 @@ LIVES = {
 def write_sample(path: Path) -> list[Item]:
     """Make the journal that the sample of each version was: an item in every state, and a second attempt."""
     items = []
-    tally = Tally(None)
+    tally = Tally()
     with JournalFile.open(path) as file:
         file.write_run(RECORD)
         file.count_traffic("spring", tally.traffic)

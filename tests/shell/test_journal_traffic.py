@@ -67,7 +67,7 @@ def sums(path: Path) -> tuple[int, ...]:
 
 def test_each_group_of_steps_brings_what_came_since_the_last_one(path: Path) -> None:
     """What was sent before belongs to others; what comes after the last group is stored when the file is closed."""
-    tally, seen = Tally(None, submits=5, polls=5, limited=5), []
+    tally, seen = Tally(submits=5, polls=5, limited=5), []
     with JournalFile.open(path) as file:
         file.count_traffic("spring", tally.traffic)
         for number in range(3):
@@ -85,7 +85,7 @@ def test_each_group_of_steps_brings_what_came_since_the_last_one(path: Path) -> 
 
 def test_without_requests_nothing_is_stored(path: Path) -> None:
     """Nor without anybody who counts them."""
-    tally = Tally(None, submits=5)
+    tally = Tally(submits=5)
     with JournalFile.open(path) as file:
         file.record(koi(0), Step.SEND)
         file.count_traffic("spring", tally.traffic)
@@ -95,7 +95,7 @@ def test_without_requests_nothing_is_stored(path: Path) -> None:
 
 def test_steps_are_stored_where_counts_cannot_be(file: JournalFile) -> None:
     """As when the disk is full: nothing more is let go, and the id of what is out finds room."""
-    tally, item = Tally(None), koi(1)
+    tally, item = Tally(), koi(1)
     file.count_traffic("spring", tally.traffic)
     file.record(item, Step.SEND)
     file._connection.execute("CREATE TRIGGER full BEFORE INSERT ON traffic BEGIN SELECT RAISE(FAIL, 'full'); END")
@@ -111,7 +111,7 @@ def test_steps_are_stored_where_counts_cannot_be(file: JournalFile) -> None:
 
 async def test_a_journal_counts_up_to_its_end(path: Path) -> None:
     """Also over its thread, whoever counts."""
-    tally = Tally(None)
+    tally = Tally()
     journal = Journal(path)
     await journal.call(lambda file: file.count_traffic("spring", tally.traffic))
     count(tally, 1, 2, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,6 +20,7 @@ from hunyuan_async.cli.carry_out import Order
 from hunyuan_async.cli.directories import edit_run, open_run, run_directory
 from hunyuan_async.cli.exits import Exit
 from hunyuan_async.cli.ids import Ids, id_options
+from hunyuan_async.cli.picks import Pick
 from hunyuan_async.cli.run_settings import RunSettings
 from hunyuan_async.cli.templates import Template, parse_template
 from hunyuan_async.cli.terminal import say
@@ -35,7 +37,8 @@ from hunyuan_async.settings import API_IN_ONE
 def redo(directory: Path, ids: Ids, new_seed: bool, prompt: str | None, conduct: Conduct) -> int:
     """Make images of the run in DIR again, by their IDs; it costs as much as the first time.
 
-    The older images are kept. Each attempt counts in the results.
+    The older images are kept. Each attempt counts in the results. Of a picks.csv, which
+    hunyuan studio writes, those are made whose latest verdict is "redo", each once.
 
     \b
     hunyuan redo koi koi-7 koi-9
@@ -43,7 +46,8 @@ def redo(directory: Path, ids: Ids, new_seed: bool, prompt: str | None, conduct:
     """
     template = parse_template(prompt) if prompt else None
     with edit_run(directory) as (file, record):
-        wanted = ids.read(lambda: (item.id for item in file.latest(record.run) if item.state is State.DOWNLOADED))
+        everything = (item.id for item in file.latest(record.run) if item.state is State.DOWNLOADED)
+        wanted = ids.read(lambda: everything, partial(_is_open, file, record.run))
         settings = RunSettings.of(record)
         settings = attrs.evolve(settings, bounds=attrs.evolve(settings.bounds, on_unknown="hold"))
         order = Order(directory, settings, Resumption(), conduct, file.last_number(), address_stored=True)
@@ -57,6 +61,12 @@ def redo(directory: Path, ids: Ids, new_seed: bool, prompt: str | None, conduct:
     if not new_seed:
         say(_compared(directory, wanted))
     return code
+
+
+def _is_open(file: JournalFile, run: str, pick: Pick) -> bool:
+    """Whether what a verdict asks for was not made yet; what there is not, is complained of later."""
+    item = file.item(run, pick.id)
+    return item is None or pick.is_about(item.sending_at)
 
 
 def _again(file: JournalFile, record: RunRecord, item_id: str, template: Template | None, *, new_seed: bool) -> Item:
