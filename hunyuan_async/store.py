@@ -42,6 +42,7 @@ __all__ = [
 TAKE_OVER = 1.0  # seconds between two tries to become the one who sends
 TROUBLE = 5.0  # seconds, after the directory could not be used
 LONGEST_PAGE = 1000  # orders
+LARGEST_NUMBER = 2**63 - 1  # that SQLite has
 
 
 @attrs.define(eq=False, slots=False)
@@ -90,7 +91,7 @@ class Store:
             request: The prompt, or a whole request.
             tenant: On whose behalf.
             id: The tenant's own name for it, such as an Idempotency-Key: the same id and request again is the same
-                order.
+                order, unless that cost nothing and failed by no fault of the request.
             interactive: A person waits for it: it goes before what nobody waits for.
 
         Raises:
@@ -102,7 +103,7 @@ class Store:
         orders, service = self._opened(), self.client.service
         asked = ImageRequest(request) if isinstance(request, str) else request
         prepared = prepare(asked, service)
-        check_name("tenant", tenant)
+        check_name("tenant", tenant or "")
         check_name("id", id)
         digest = digest_of(asked, given_in(asked))
         seed = secrets.randbelow(LARGEST_SEED + 1) if prepared.seed is None else prepared.seed
@@ -125,7 +126,8 @@ class Store:
         """Read a tenant's orders, the newest first; *before* is the `number` of the last one of the page before."""
         if not 1 <= limit <= LONGEST_PAGE:
             raise InvalidRequest(f"limit must be from 1 to {LONGEST_PAGE}, got {limit!r}")
-        return await self._opened().call(lambda file: file.orders(tenant, before, limit))
+        newest = LARGEST_NUMBER if before is None else min(before, LARGEST_NUMBER)
+        return await self._opened().call(lambda file: file.orders(tenant, newest, limit))
 
     async def withdraw(self, handle: str, *, tenant: str) -> Order:
         """Ask that an order be not made: only one that still waits is stopped, any other goes on.
@@ -146,7 +148,7 @@ class Store:
         return self._opened().follow(tenant, after)
 
     async def statistics(self) -> Statistics:
-        """Return a snapshot, at most some seconds old, of the work of the process that sends."""
+        """Return the latest snapshot, one a second, of the work of the process that sends or has sent last."""
         told = await self._opened().call(OrderFile.pulse)
         known: Collection[str] = {field.name for field in attrs.fields(Statistics)}
         return Statistics(**{name: value for name, value in told.items() if name in known})  # type: ignore[arg-type]
@@ -182,6 +184,7 @@ class Store:
             raise InvalidRequest("the store is not open; use: async with Store(directory, client=client) as store: ...")
         if self._standing_by.done():
             self._standing_by.result()
+        self._orders.check()
         return self._orders
 
     async def _stand_by(self, orders: SharedOrders, run: OpenRun | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -23,6 +24,13 @@ pytest_plugins = ["hunyuan_async.testing", "tests.e2e.browser"]
 
 settings.register_profile("no clock", deadline=None)  # a deadline would assert wall time
 settings.load_profile("no clock")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two tests for each core: half of the time they wait, for processes, pages and disks."""
+    return 2 * (os.cpu_count() or 1)
+
 
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Serve = Callable[..., Awaitable[tuple[str, asyncio.Queue[bytes]]]]

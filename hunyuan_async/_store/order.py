@@ -85,6 +85,13 @@ class Order:
         """Whether it is being made, or waits for it."""
         return self.state in ACTIVE
 
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it cost nothing, and failed by no fault of the request: then its id may be used again."""
+        if self.state is not OrderState.FAILED or self.credits or self.error is None:
+            return False
+        return self.error.kind not in ("invalid", "refused", "rejected")
+
     def public(self) -> dict[str, object]:
         """Return what the tenant may see, as JSON allows: no task id, no address, no path."""
         return {

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from hunyuan_async.client import Client
 
 GATHERING = 0.05  # seconds in which steps gather for one commit
-AGAIN = 60.0  # seconds before another try to get what is paid
+AGAIN = 60.0  # seconds before another try to get what is paid; then twice as long each time, up to
+SELDOM = 3600.0  # seconds
 PULSE = 1.0  # seconds between two snapshots of the statistics
 
 _NOT_IN_JOURNAL = (

@@ -52,6 +52,11 @@ class SharedOrders:
             raise JournalError("The store is closed.")
         return await self._loop.run_in_executor(self._thread, self._do, function)
 
+    def check(self) -> None:
+        """Raise what ended the watch over the orders, if a bug did."""
+        if self._watching.done() and not self._closed:
+            self._watching.result()
+
     def notice(self) -> None:
         """Look for changes at once: this process has made some."""
         self._look.set()
@@ -122,9 +127,11 @@ class SharedOrders:
             self._file.result().close()
 
     async def _watch(self) -> None:
-        last, in_trouble = 0, False
+        last, in_trouble = None, False
         while True:
             try:
+                if last is None:
+                    last = await self.call(OrderFile.last_change)
                 changed = await self.call(partial(OrderFile.tenants_changed, after=last))
                 in_trouble = False
             except JournalError as error:

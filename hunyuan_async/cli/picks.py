@@ -94,8 +94,8 @@ class PicksFile:
         self._path = directory / PICKS
         self._read_up_to = 0
 
-    def add(self, item_id: str, verdict: Verdict) -> None:
-        """Add a line; when this returns, it is safe on disk.
+    def add(self, item_id: str, verdict: Verdict, at: datetime | None = None) -> None:
+        """Add a line about what was seen *at* that time, or now; when this returns, it is safe on disk.
 
         Raises:
             InvalidRequest: The id cannot stand in a line, or the file is a link.
@@ -103,11 +103,11 @@ class PicksFile:
         """
         if {"\n", "\r"} & {*item_id}:
             raise InvalidRequest(f"the id {shown(item_id)} has a line break in it, and cannot stand in {PICKS}")
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        when = (at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         descriptor = self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             start = _before_a_line(descriptor)
-            text = (start + _line(item_id, verdict, at)).encode()
+            text = (start + _line(item_id, verdict, when)).encode()
             if os.write(descriptor, text) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             os.fsync(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import webbrowser
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import attrs
@@ -52,13 +53,13 @@ async def serve(place: Place, make: Callable[..., Studio]) -> int:
     Raises:
         InvalidRequest: It cannot be served there.
     """
-    try:
-        studio = make(host=place.host, port=place.port, allow_remote=place.allow_remote)
-        await studio.start()
-    except (ValueError, OSError) as error:
-        problem = str(error).replace("pass allow_remote=True", "add --allow-remote")
-    else:
-        async with studio:
+    async with AsyncExitStack() as stack:
+        try:
+            studio = make(host=place.host, port=place.port, allow_remote=place.allow_remote)
+            await stack.enter_async_context(studio)
+        except (ValueError, OSError) as error:
+            problem = str(error).replace("pass allow_remote=True", "add --allow-remote")
+        else:
             return await _until_cancelled(place, studio)
     raise InvalidRequest(f"the studio cannot be served at {place.host}:{place.port}: {problem}")
 

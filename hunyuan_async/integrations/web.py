@@ -13,7 +13,7 @@ import signal
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -255,7 +255,8 @@ def _hears_of_the_end() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def hear(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(end_streams)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(end_streams)
         handler = handlers[signal.Signals(number)]
         assert callable(handler)
         handler(number, frame)

@@ -73,6 +73,7 @@ class Shot:
             "id": printable(self.id),
             "status": self.status,
             "verdict": self.verdict,
+            "sent": sent(self.sending_at),
             "prompt": printable(self.prompt, LONGEST_TEXT),
             "size": printable(self.size),
             "seed": self.seed,
@@ -178,6 +179,11 @@ class Gallery:
         cells = {position: self.shots[position].columns.get(wanted.column, "").casefold() for position in found}
         same = [position for position, cell in cells.items() if cell == value]
         return same or [position for position, cell in cells.items() if value in cell]
+
+
+def sent(sending_at: datetime | None) -> str:
+    """What a page calls an attempt by; another one was sent at another time."""
+    return sending_at.isoformat() if sending_at else ""
 
 
 def _shot(item: Item, directory: Path) -> Shot:

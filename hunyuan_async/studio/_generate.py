@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -162,10 +162,9 @@ class Generator:
             data += chunk
             if len(data) > LARGEST:
                 raise InvalidRequest(f"The image has more than {LARGEST >> 20} MiB.")
-        width, height = check_image(bytes(data))
-        sha256 = hashlib.sha256(data).hexdigest()
-        await self._sources.of_bytes(bytes(data), f"http://{request.host}/uploads/{sha256}")
-        return self._json({"upload": sha256, "width": width, "height": height})
+        image = await asyncio.to_thread(check_image, bytes(data))
+        await self._sources.of_bytes(image, f"http://{request.host}/uploads/{image.sha256}")
+        return self._json({"upload": image.sha256, "width": image.facts.width, "height": image.facts.height})
 
     async def _address(self, source: Source, request: web.Request) -> str:
         if source.url:

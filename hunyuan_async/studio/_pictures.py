@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -44,10 +45,9 @@ class Pictures:
         headers = {"Cache-Control": KEPT, "ETag": f'"{tag}"'}
         if any(known.value == tag for known in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
-        read = self._small if small else self._whole
+        read = partial(self._read, picture, small=small)
         try:
-            data = await asyncio.get_running_loop().run_in_executor(self._threads, read, picture)
-            kind = TYPES[read_image(data).extension]
+            data, kind = await asyncio.get_running_loop().run_in_executor(self._threads, read)
         except (OSError, DownloadFailed):
             raise web.HTTPNotFound(reason="the image is not there, or is none") from None
         return web.Response(body=data, content_type=kind, headers=headers)
@@ -55,6 +55,10 @@ class Pictures:
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(cancel_futures=True)
+
+    def _read(self, picture: Picture, *, small: bool) -> tuple[bytes, str]:
+        data = self._small(picture) if small else self._whole(picture)
+        return data, TYPES[read_image(data).extension]
 
     def _whole(self, picture: Picture) -> bytes:
         return read_inside(self.directory, picture.path)

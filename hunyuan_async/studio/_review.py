@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,7 @@ from hunyuan_async.cli.directories import open_run
 from hunyuan_async.cli.picks import PICKS, PicksFile, Verdict
 from hunyuan_async.errors import HunyuanError
 from hunyuan_async.settings import API_IN_ONE
-from hunyuan_async.studio._gallery import Gallery, Picture, Wanted
+from hunyuan_async.studio._gallery import Gallery, Picture, Wanted, sent
 from hunyuan_async.studio._pictures import Pictures
 
 T = TypeVar("T")
@@ -35,12 +36,14 @@ class Asked:
     Attributes:
         position: Of the image.
         verdict: What is thought of it.
+        sent: Which attempt the page shows.
         after: How many changes the page knows.
         over: The verdict that it takes back, if it does.
     """
 
     position: int
     verdict: Verdict
+    sent: str
     after: int = 0
     over: Verdict | None = None
 
@@ -55,7 +58,7 @@ class Review:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._read()
+        self._gallery = self._read()
         self._pictures = Pictures(directory)
         # One thread, so that verdicts stand in the file in the order in which they were given.
         self._turns = ThreadPoolExecutor(1, "picks")
@@ -78,10 +81,7 @@ class Review:
         self._pictures.close()
 
     async def _tell_run(self, request: web.Request) -> web.Response:
-        if self._stamp() != self._seen:  # some images were made again since
-            before = self._gallery
-            await self._in_turn(self._read)
-            self._gallery.follow(before)
+        await self._in_turn(self._catch_up)
         return web.json_response(
             {
                 "title": printable(self._directory.resolve().name),
@@ -118,17 +118,28 @@ class Review:
     async def _take_verdict(self, request: web.Request) -> web.Response:
         asked = _asked(await request.read(), len(self._gallery.shots))
         before = await self._in_turn(partial(self._store, asked))
+        if before is None:
+            raise web.HTTPConflict(reason="it is not what you see any more: reload the page, and look again")
         if asked.over is not None and before != asked.over:
             raise web.HTTPConflict(reason="somebody else has thought otherwise since, and that stays")
         return web.json_response({"before": before, **self._gallery.news(asked.after)})
 
-    def _store(self, asked: Asked) -> Verdict:
-        """Store a verdict, unless it is meant to replace another one than there is; return the one there was."""
+    def _store(self, asked: Asked) -> Verdict | None:
+        """Store a verdict, unless it is meant to replace another one than there is; return the one there was.
+
+        None is returned, and nothing stored, if it is about an image that was made again since: it would count for the
+        new one, and a redo would pay for that again.
+        """
         shot = self._gallery.shots[asked.position]
+        at = datetime.now(UTC)  # an attempt that is sent after the look below is not what it is about
+        with open_run(self._directory) as (reader, record):
+            item = reader.item(record.run, shot.id)
+        if item is None or sent(item.sending_at) != asked.sent:
+            return None
         self._take_news()
         before = shot.verdict
         if asked.over in (None, before):
-            self._picks.add(shot.id, asked.verdict)
+            self._picks.add(shot.id, asked.verdict, at)
             self._take_news()
         return before
 
@@ -157,13 +168,19 @@ class Review:
             reason = printable(f"{PICKS} could not be used: {error.strerror}")
         raise web.HTTPInsufficientStorage(reason=reason)
 
-    def _read(self) -> None:
+    def _catch_up(self) -> None:
+        if self._stamp() != self._seen:  # some images were made again since
+            gallery = self._read()
+            gallery.follow(self._gallery)
+            self._gallery = gallery  # whoever sees it, sees it whole
+
+    def _read(self) -> Gallery:
         self._seen = self._stamp()
         with open_run(self._directory) as (reader, record):
             gallery = Gallery.of(reader.latest(record.run), self._directory)
         self._picks = PicksFile(self._directory)
         gallery.take(self._picks.news())
-        self._gallery = gallery
+        return gallery
 
     def _stamp(self) -> list[tuple[int, int]]:
         journal = (self._directory / JOURNAL).resolve()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from hunyuan_async._core.image_bytes import read_image
+from hunyuan_async._core.image_bytes import ImageFacts, read_image
 from hunyuan_async._core.uploading import is_worth_trying
 from hunyuan_async._journal.disk import find_journal
 from hunyuan_async._journal.reader import JournalReader
@@ -19,6 +19,21 @@ from hunyuan_async.uploads import FORMATS, UPLOAD_VARIABLE, Uploader, live_url_o
 
 LARGEST = 20 * 2**20  # bytes
 ADDRESSES_KEPT = 200  # of uploads
+
+
+@attrs.frozen
+class LocalImage:
+    """An image of this machine, checked.
+
+    Attributes:
+        data: Its bytes.
+        facts: Its format and size.
+        sha256: Of its bytes.
+    """
+
+    data: bytes
+    facts: ImageFacts
+    sha256: str
 
 
 @attrs.define
@@ -46,6 +61,8 @@ class Sources:
             InvalidRequest: There is none, and nobody said how to upload it.
             NotSent: The upload failed.
         """
+        if address := await self.known(sha256):  # without waiting for the uploads of others
+            return address
         async with self._turn:  # the same image is uploaded once
             if address := await self.known(sha256):
                 return address
@@ -62,13 +79,12 @@ class Sources:
             self._keep(sha256, address)
             return address
 
-    async def of_bytes(self, data: bytes, local: str) -> str:
+    async def of_bytes(self, image: LocalImage, local: str) -> str:
         """Return an address of an image of this machine, by way of a file that is gone afterwards."""
-        sha256 = hashlib.sha256(data).hexdigest()
         with tempfile.TemporaryDirectory(prefix="hunyuan-studio-") as folder:
-            path = Path(folder, f"{sha256[:16]}.{read_image(data).extension}")
-            await asyncio.to_thread(path.write_bytes, data)
-            return await self.of_file(path, sha256, local)
+            path = Path(folder, f"{image.sha256[:16]}.{image.facts.extension}")
+            await asyncio.to_thread(path.write_bytes, image.data)
+            return await self.of_file(path, image.sha256, local)
 
     async def known(self, sha256: str) -> str | None:
         """Return an address that most likely still works."""
@@ -89,14 +105,15 @@ class Sources:
                 return None
             with JournalReader.read_only(journal, self.directory) as reader:
                 if self.emulated:
-                    return next((str(file["url"]) for files, _ in reader.saved_as(sha256) for file in files), None)
+                    saved = (file for files, _ in reader.saved_as(sha256) for file in files)
+                    return next((str(file["url"]) for file in saved if file["sha256"] == sha256), None)
                 return live_url_of(sha256, reader, now=datetime.now(UTC), base_url=self.base_url)
         except (InvalidRequest, JournalError):  # then it is uploaded, like any other image
             return None
 
 
-def check_image(data: bytes) -> tuple[int | None, int | None]:
-    """Return the width and the height of an image that can be edited.
+def check_image(data: bytes) -> LocalImage:
+    """Return an image that can be edited; all of it is read, so call it in a thread.
 
     Raises:
         InvalidRequest: It is none.
@@ -107,4 +124,4 @@ def check_image(data: bytes) -> tuple[int | None, int | None]:
         facts = None
     if facts is None or facts.extension not in FORMATS:
         raise InvalidRequest("This is no whole PNG, JPEG or WebP image.")
-    return facts.width, facts.height
+    return LocalImage(data, facts, hashlib.sha256(data).hexdigest())

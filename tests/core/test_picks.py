@@ -124,6 +124,13 @@ def test_a_verdict_is_about_what_was_seen(sent: datetime | None, is_about: bool)
     assert Pick("a", "redo", NOON).is_about(sent) is is_about
 
 
+def test_a_verdict_may_be_older_than_its_line(tmp_path: Path) -> None:
+    """It is about what was seen when the journal was looked at, not about what was sent while the line was written."""
+    file = PicksFile(tmp_path)
+    file.add("a", "redo", NOON)
+    assert [pick.at for pick in file.news()] == [NOON]
+
+
 def test_ids_of_a_picks_file_are_those_to_redo(tmp_path: Path) -> None:
     """By their latest verdicts, and without those that were acted on; a table of ids gives all of its rows."""
     path = tmp_path / "any.csv"

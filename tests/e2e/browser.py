@@ -54,7 +54,11 @@ class Tabs:
         context = (
             beside.context
             if beside
-            else await self._browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+            else await self._browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=theme,
+                reduced_motion="reduce",  # nothing is looked at halfway
+            )
         )
         page = await context.new_page()
         page.set_default_timeout(15_000)  # not how long things take, but that they happen at all

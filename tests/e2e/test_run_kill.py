@@ -242,7 +242,7 @@ def check_the_log(forks: Forks, held: set[str]) -> None:
             assert item.id == item_id if item else item_id in held
 
 
-KILLS = [50, pytest.param(500, marks=pytest.mark.long)]
+KILLS = [20, pytest.param(500, marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize("times", KILLS)
@@ -274,7 +274,7 @@ async def test_a_run_that_is_killed_pays_nothing_twice_and_loses_nothing_paid(fo
     print(f"{times} kills: {unknown} unknown, {cut_off} POSTs cut off")  # noqa: T201 - shown by: pytest -s
 
 
-@pytest.mark.parametrize("times", [10, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [5, pytest.param(100, marks=pytest.mark.long)])
 async def test_a_run_that_is_asked_to_end_leaves_nothing_unknown(forks: Forks, times: int) -> None:
     """SIGTERM waits for the answers to what was sent."""
     forks.write(times * 50)

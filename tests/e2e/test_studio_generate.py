@@ -236,6 +236,74 @@ async def test_a_double_click_buys_once(desk: OpenDesk, tabs: Tabs) -> None:
     expect_only(tabs, "ERR_FAILED")
 
 
+@pytest.mark.parametrize(("status", "bought"), [(503, 1), (422, 2)])
+async def test_a_click_that_may_have_bought_is_the_same_click(
+    desk: OpenDesk, tabs: Tabs, status: int, bought: int
+) -> None:
+    """After a failure of the server nobody knows, whatever it says; what was refused is asked for anew."""
+    made = await desk()
+    page = made.page
+    made.gate.opened.set()
+
+    async def fail(route: Route) -> None:
+        await route.fetch()
+        await route.fulfill(status=status, json={"error": {"message": "no luck"}})
+
+    await page.route("**/api/orders", fail, times=1)
+    await made.order()
+    await says(page, "#composer-trouble", "no luck")
+    await page.locator("#go").click()
+    await page.locator("#composer-trouble").wait_for(state="hidden")
+    await loaded(page, bought)
+    assert len(made.bodies) == bought
+    expect_only(tabs, str(status))
+
+
+async def test_an_order_waits_for_the_upload(desk: OpenDesk, tmp_path: Path) -> None:
+    """Also one by the keyboard: the page says what it waits for. The loop does not read the image."""
+    made = await desk()
+    page = made.page
+    made.gate.opened.set()
+    held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+    await page.route("**/api/uploads", lambda route: held.set_result(route))
+    (tmp_path / "koi.png").write_bytes(_png())
+    await page.get_by_text("Edit an image").click()
+    await page.locator("#source-file").set_input_files(tmp_path / "koi.png")
+    route = await held
+    await made.order("make it night")
+    await says(page, "#composer-trouble", "Wait until the image is uploaded")
+    called: set[str] = set()
+    sys.setprofile(lambda frame, event, argument: called.add(frame.f_code.co_name))  # of this thread
+    try:
+        await route.continue_()
+        await page.locator("#source-list .words").get_by_text("koi.png", exact=True).wait_for()
+    finally:
+        sys.setprofile(None)
+    assert "_take_upload" in called
+    assert "read_image" not in called
+    await made.order("make it night")
+    await loaded(page, 1)
+    assert len(made.bodies) == 1
+
+
+async def test_an_order_that_cannot_be_looked_up_is_told_of(desk: OpenDesk, tabs: Tabs) -> None:
+    """An edit that is to be made again needs what it began from; what is typed stays."""
+    made = await desk()
+    page = made.page
+    await made.made()
+    await made.tile(7).locator(".open").click()
+    await page.get_by_role("button", name="Edit this image").click()
+    await made.order("make it night", seed="8")
+    await loaded(page, 2)
+    await page.get_by_label("Prompt").fill("the next idea")
+    await made.tile(8).locator(".open").click()
+    await page.route("**/calls", lambda route: route.abort())
+    await page.get_by_role("button", name="Again with this seed").click()
+    await says(page, "#trouble", "does not answer")
+    await expect(page.get_by_label("Prompt")).to_have_value("the next idea")
+    expect_only(tabs, "ERR_FAILED")
+
+
 async def test_an_image_is_edited(desk: OpenDesk) -> None:
     """From its large view: the service gets its address, and the new image goes on from there."""
     made = await desk()
@@ -543,9 +611,9 @@ async def test_everybody_can_use_it(
     await made.made(f"{KOI}, at night", seed="100")
     made.gate.opened.clear()
     await made.order(f"{HOSTILE} [refuse]", seed="200")
+    await page.locator(".tile[data-state=failed]").wait_for()
     await made.order("a pond under way " + "and on " * 40, seed="300", variations=3)
     await page.wait_for_function("() => document.querySelectorAll('.tile[data-state=running]').length === 2")
-    await page.locator(".tile[data-state=failed]").wait_for()
     await page.get_by_text("Edit an image").click()
     await _is_fine(page, width)
     await page.screenshot(path=tmp_path / f"wall-{theme}-{width}.png", full_page=width < 400)

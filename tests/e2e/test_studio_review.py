@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
@@ -102,7 +103,7 @@ async def test_the_large_view_tells_everything(review: OpenReview, tmp_path: Pat
     facts = "#large-facts"
     for told in ("koi number 0", "succeeded", "320 \u00d7 240", "gold"):
         await says(page, facts, told)
-    await page.wait_for_function("document.querySelector('#large-images img').naturalWidth === 320")
+    await page.wait_for_function("() => document.querySelector('#large-images img').naturalWidth === 320")
     await page.keyboard.press("ArrowRight")
     await says(page, "#large-title", "k1 (2 of 4)")
     await page.keyboard.press("k")
@@ -177,6 +178,20 @@ async def test_two_tabs_lose_no_verdict(review: OpenReview, tabs: Tabs, tmp_path
     tabs.troubles.clear()
 
 
+async def test_a_verdict_is_about_what_is_seen(review: OpenReview, tabs: Tabs, tmp_path: Path) -> None:
+    """The image was made again while the page showed the older one: it says so, and nothing is marked."""
+    out = tmp_path / "koi"
+    page = await review(3)
+    with closing(sqlite3.connect(out / "journal.sqlite")) as journal, journal:
+        journal.execute("UPDATE items SET sending_at = replace(sending_at, '2026', '2027') WHERE id = 'k0'")
+    await page.keyboard.press("r")
+    await says(page, ".trouble", "reload the page, and look again")
+    await says(page, ".totals", "0 redo")
+    assert not (out / "picks.csv").exists()
+    assert [text for text in tabs.troubles if "409" in text] == tabs.troubles
+    tabs.troubles.clear()
+
+
 async def test_what_cannot_be_stored_is_not_called_saved(review: OpenReview, tabs: Tabs, tmp_path: Path) -> None:
     """The page says why, and shows what stands in the file."""
     out = tmp_path / "koi"
@@ -221,7 +236,7 @@ async def test_everybody_can_use_it(
     assert await axe_findings(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     await page.keyboard.press("Enter")
-    await page.wait_for_function("document.querySelector('#large-images img')?.naturalWidth === 320")
+    await page.wait_for_function("() => document.querySelector('#large-images img')?.naturalWidth === 320")
     await page.screenshot(path=tmp_path / f"large-{theme}-{width}.png")
     assert await axe_findings(page) == []
     assert await page.evaluate("document.querySelector('#large').scrollWidth") <= width

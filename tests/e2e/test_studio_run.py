@@ -6,15 +6,22 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import socket
 import sqlite3
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from hunyuan_async._journal.file import JournalFile
 from hunyuan_async.cli.picks import PicksFile
@@ -22,25 +29,54 @@ from hunyuan_async.studio._review import Review
 from hunyuan_async.studio._server import Studio
 from tests.e2e.koi_run import carry_out, picture, write_run
 
+if TYPE_CHECKING:
+    from hunyuan_async._core.lifecycle import Item
+    from tests.e2e.conftest import CommandLine
+
 
 def _request(studio: Studio, path: str, headers: dict[str, str], body: bytes | None = None) -> urllib.request.Request:
     return urllib.request.Request(urljoin(studio.url, path), body, headers)  # noqa: S310 - it is our own
 
 
-async def _told(studio: Studio, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+async def _told(
+    studio: Studio, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
     """What the studio answers a browser that it let in."""
 
     def ask() -> tuple[int, dict[str, str], bytes]:
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         opener.open(studio.url).close()
         try:
-            with opener.open(_request(studio, path, headers)) as answer:
+            with opener.open(_request(studio, path, {**(headers or {})}, body)) as answer:
                 return answer.status, {**answer.headers}, answer.read()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, {**error.headers}, error.read()
 
     return await asyncio.to_thread(ask)
+
+
+async def _posted(studio: Studio, verdict: str) -> tuple[int, bytes]:
+    """What the studio answers to a verdict of its page."""
+    headers = {"Origin": f"http://127.0.0.1:{urlsplit(studio.url).port}", "Content-Type": "application/json"}
+    status, _, body = await _told(studio, "/api/review/verdicts", verdict.encode(), headers)
+    return status, body
+
+
+def _make_again(out: Path, *, sent: bool = True) -> Item:
+    """Do what `hunyuan redo koi k0` does; unless it is *sent*, up to that."""
+    with JournalFile.open(out / "journal.sqlite", out) as file:
+        record = file.only_run()
+        assert record is not None
+        item = file.item(record.run, "k0")
+        assert item is not None
+        again = item.next_attempt()
+        with file.planning(record.run) as planning:
+            planning.add(again)
+            planning.keep = True
+        if sent:
+            carry_out(file, again, picture(out, 7), datetime.now(UTC))
+    return again
 
 
 async def test_image_bytes_have_their_own_type_and_are_kept(tmp_path: Path) -> None:
@@ -54,7 +90,7 @@ async def test_image_bytes_have_their_own_type_and_are_kept(tmp_path: Path) -> N
             assert (status, headers["Content-Type"], body) == (200, "image/png", path.read_bytes())
             assert "immutable" in headers["Cache-Control"]
             assert headers["X-Content-Type-Options"] == "nosniff"
-            assert (await _told(studio, f"/images/{digest}", **{"If-None-Match": headers["ETag"]}))[0] == 304
+            assert (await _told(studio, f"/images/{digest}", headers={"If-None-Match": headers["ETag"]}))[0] == 304
             status, headers, body = await _told(studio, f"/thumbnails/{digest}")
             assert (status, headers["Content-Type"]) == (200, "image/webp")
             path.unlink()
@@ -115,22 +151,83 @@ async def test_a_reload_shows_what_was_made_since(tmp_path: Path) -> None:
     with closing(Review(out)) as review:
         async with Studio("review.html", review.routes()) as studio:
             before = json.loads((await _told(studio, "/api/review"))[2])
-            with JournalFile.open(out / "journal.sqlite", out) as file:
-                record = file.only_run()
-                assert record is not None
-                item = file.item(record.run, "k0")
-                assert item is not None
-                again = item.next_attempt()
-                with file.planning(record.run) as planning:
-                    planning.add(again)
-                    planning.keep = True
-                carry_out(file, again, picture(out, 7), datetime.now(UTC))
+            again = _make_again(out)
             after = json.loads((await _told(studio, "/api/review"))[2])
             news = json.loads((await _told(studio, f"/api/review/verdicts?after={before['number']}"))[2])
             [shot] = json.loads((await _told(studio, "/api/review/items?positions=0"))[2])["items"].values()
     assert (before["counts"]["redo"], after["counts"]["redo"], after["counts"]["keep"]) == (1, 0, 1)
     assert news["verdicts"] == {"0": "none"}
     assert (shot["verdict"], shot["images"][0]["sha256"]) == ("none", again.files[0].sha256)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+@pytest.mark.parametrize("reloaded", [True, False])
+async def test_a_verdict_about_an_older_image_is_refused(tmp_path: Path, sent: bool, reloaded: bool) -> None:
+    """Also if another tab shows the new one: it would count for that, and it would be paid for again."""
+    out = write_run(tmp_path / "koi", 2)
+    with closing(Review(out)) as review:
+        async with Studio("review.html", review.routes()) as studio:
+
+            async def shown() -> dict[str, object]:
+                [shot] = json.loads((await _told(studio, "/api/review/items?positions=0"))[2])["items"].values()
+                return {"position": 0, "verdict": "redo", "sent": shot["sent"]}
+
+            seen = await shown()
+            _make_again(out, sent=sent)
+            if reloaded:
+                await _told(studio, "/api/review")
+            status, body = await _posted(studio, json.dumps(seen))
+            assert (status, b"look again" in body) == (409, True)
+            assert not (out / "picks.csv").exists()
+            await _told(studio, "/api/review")
+            assert (await _posted(studio, json.dumps(await shown())))[0] == 200
+    assert "k0,redo," in (out / "picks.csv").read_text()
+
+
+async def test_a_reload_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A question that is answered while the run is read again counts no fewer changes than one before."""
+    out = write_run(tmp_path / "koi", 2)
+    PicksFile(out).add("k0", "redo")
+    PicksFile(out).add("k1", "keep")
+    review = Review(out)
+    _make_again(out)
+    routes = [route for route in review.routes() if isinstance(route, web.RouteDef) and route.method == "GET"]
+    ask = {route.path: route.handler for route in routes}
+    paths = "/api/review/verdicts", "/api/review"
+    answers = [asyncio.ensure_future(ask[path](make_mocked_request("GET", path))) for path in paths]
+    await asyncio.sleep(0)
+    review.close()  # the threads end before the loop goes on
+    told = [await answer for answer in answers]
+    numbers = [json.loads(answer.text or "")["number"] for answer in told if isinstance(answer, web.Response)]
+    assert numbers == [3, 3]
+
+
+async def test_the_loop_reads_no_image(tmp_path: Path) -> None:
+    """Of one with many bytes that takes a while, and meanwhile everybody else would wait."""
+    out = write_run(tmp_path / "koi", 1)
+    digest = hashlib.sha256((out / "images" / "0000" / "k0.png").read_bytes()).hexdigest()
+    with closing(Review(out)) as review:
+        async with Studio("review.html", review.routes()) as studio:
+            called: set[str] = set()
+            sys.setprofile(lambda frame, event, argument: called.add(frame.f_code.co_name))  # of this thread
+            try:
+                assert (await _told(studio, f"/images/{digest}"))[0] == 200
+            finally:
+                sys.setprofile(None)
+    assert "run_in_executor" in called
+    assert "read_image" not in called
+
+
+async def test_a_port_can_be_chosen(command_line: CommandLine) -> None:
+    """It is listened at once, and free again afterwards."""
+    write_run(command_line.place / "koi", 1)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for _ in range(2):
+        studio = await command_line.start("studio", "koi", "--no-browser", "--port", str(port))
+        assert f"http://127.0.0.1:{port}/?token=" in await studio.prints("http://")
+        studio.receives(signal.SIGINT)
+        assert (await studio.ends()).code == 128 + signal.SIGINT
 
 
 @pytest.mark.parametrize("positions", ["", "x", "-1", "3", "0," * 500 + "0"])
@@ -148,10 +245,11 @@ async def test_positions_that_there_are_not_are_refused(tmp_path: Path, position
         "[]",
         "[" * 10_000,
         '{"position": 0}',
-        '{"position": 3, "verdict": "keep"}',
-        '{"position": -1, "verdict": "keep"}',
-        '{"position": "x", "verdict": "keep"}',
-        '{"position": 0, "verdict": "=1+1"}',
+        '{"position": 0, "verdict": "keep"}',
+        '{"position": 3, "verdict": "keep", "sent": ""}',
+        '{"position": -1, "verdict": "keep", "sent": ""}',
+        '{"position": "x", "verdict": "keep", "sent": ""}',
+        '{"position": 0, "verdict": "=1+1", "sent": ""}',
     ],
 )
 async def test_what_is_no_verdict_is_not_stored(tmp_path: Path, body: str) -> None:
@@ -159,18 +257,7 @@ async def test_what_is_no_verdict_is_not_stored(tmp_path: Path, body: str) -> No
     out = write_run(tmp_path / "koi", 2)
     with closing(Review(out)) as review:
         async with Studio("review.html", review.routes()) as studio:
-            port = urlsplit(studio.url).port
-            headers = {"Origin": f"http://127.0.0.1:{port}", "Content-Type": "application/json"}
-
-            def post() -> int:
-                opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-                opener.open(studio.url).close()
-                with pytest.raises(urllib.error.HTTPError) as refused:
-                    opener.open(_request(studio, "/api/review/verdicts", headers, body.encode()))
-                refused.value.close()
-                return refused.value.code
-
-            assert await asyncio.to_thread(post) == 400
+            assert (await _posted(studio, body))[0] == 400
     assert not (out / "picks.csv").exists()
 
 

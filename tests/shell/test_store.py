@@ -281,6 +281,18 @@ async def test_what_cost_nothing_says_why(host: Host, answer: Reply | None, kind
     assert host.journal().get("a fox") in (None, State.REJECTED, State.SKIPPED)
 
 
+@pytest.mark.parametrize(("answer", "orders"), [(refused(402), 2), (refused(400), 1)], ids=["no credits", "refused"])
+async def test_what_failed_for_want_of_credits_can_be_ordered_again(host: Host, answer: Reply, orders: int) -> None:
+    """Under the same id, for it cost nothing and was not the request's fault; what was refused stays so."""
+    host.service.answers["a fox"] = [answer]
+    store = await host.open()
+
+    ends = [await until(store, await store.submit("a fox", tenant="ann", id="click")) for _ in range(2)]
+
+    assert len({order.handle for order in ends}) == len(host.service.posts) == orders
+    assert ends[0].state is OrderState.FAILED
+
+
 async def test_what_waits_can_be_withdrawn_and_what_is_sent_cannot(host: Host) -> None:
     """A withdrawn order costs nothing, in whatever worker it is withdrawn; one on its way goes on."""
     host.service.slow = True
@@ -593,13 +605,14 @@ async def test_a_wrong_request_is_refused_before_it_is_stored(host: Host) -> Non
     for request in ("", ImageRequest("a fox", size="1x1"), ImageRequest("a fox", type="edit")):
         with pytest.raises(InvalidRequest):
             await store.submit(request, tenant="ann")
-    with pytest.raises(InvalidRequest, match="tenant must be text"):
-        await store.submit("a fox", tenant="")
+    for nobody in ("", None):
+        with pytest.raises(InvalidRequest, match="tenant must be text"):
+            await store.submit("a fox", tenant=nobody)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="id must be text"):
         await store.submit("a fox", tenant="ann", id="")
     with pytest.raises(InvalidRequest, match="limit must be"):
         await store.orders(tenant="ann", limit=0)
-    assert await store.orders(tenant="ann") == []
+    assert await store.orders(tenant="ann", before=10**30) == []
 
 
 async def test_a_closed_store_says_so(host: Host) -> None:

@@ -112,6 +112,7 @@ export class Composer {
     if (!wish.prompt.trim()) return ["Say what the image should show.", "#prompt"];
     if ([...wish.prompt.trim()].length > longest) return [`The prompt may have ${number.format(longest)} characters.`, "#prompt"];
     if (wish.type === "edit" && !wish.images.length) return ["Choose the image to start from.", "#source-file"];
+    if (wish.images.includes(undefined)) return ["Wait until the image is uploaded.", "#source-file"];
     if (wish.seed !== null && !(Number.isInteger(wish.seed) && wish.seed >= 0 && wish.seed <= largest)) {
       return [`A seed is a whole number from 0 to ${largest}, or nothing.`, "#seed"];
     }
@@ -142,8 +143,8 @@ export class Composer {
       tell($("#composer-trouble"), answer.error ? `Not all were ordered: ${answer.error.message}` : "");
       this.placed(answer.orders);
     } catch (failed) {
-      // Without an answer it may have been ordered: the same wish is then the same click, however late.
-      this.#click.until = failed.status ? 0 : Infinity;
+      // Unless it was refused it may have been ordered: the same wish is then the same click, however late.
+      this.#click.until = failed.status >= 400 && failed.status < 500 ? 0 : Infinity;
       tell($("#composer-trouble"), failed.message);
     } finally {
       this.#busy = false;

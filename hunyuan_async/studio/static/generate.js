@@ -77,9 +77,15 @@ async function withdraw(order) {
 /** Fill the form with an order; the addresses that an edit began from stand in its request. */
 async function again(order, sameSeed) {
   let sources = [];
-  if (order.type === "edit") {
-    const { request } = await get(`/api/orders/${order.handle}/calls`);
-    sources = JSON.parse(request.body).images.map(fromUrl);
+  try {
+    if (order.type === "edit") {
+      const { request } = await get(`/api/orders/${order.handle}/calls`);
+      sources = JSON.parse(request.body).images.map(fromUrl);
+    }
+    tell($("#trouble"), "");
+  } catch (problem) {
+    tell($("#trouble"), problem.message);
+    return;
   }
   composer.begin(order, { seed: sameSeed ? order.seed : null, sources });
   (sameSeed ? $("#prompt") : $("#go")).focus();

@@ -16,7 +16,7 @@ let run; // what the server says of the run
 let positions = []; // of the items that the filter leaves, by their index in the grid
 const items = new Map(); // by position
 const saving = new Map(); // verdicts on their way, by position
-const done = []; // this tab's verdicts, to be undone: {position, verdict, before}
+const done = []; // this tab's verdicts, to be undone: {position, verdict, sent, before}
 let known = 0; // changes of verdicts that this tab has seen
 let turn = Promise.resolve(); // verdicts are sent one after the other
 let asking; // for items
@@ -163,15 +163,15 @@ function show(position) {
   if (index === grid.current) showVerdict();
 }
 
-/** Send a verdict once those before it are stored; `over` is the one that it takes back. */
-function store(position, verdict, over) {
+/** Send a verdict about the attempt that is `sent` once those before it are stored; `over` is the one that it takes back. */
+function store(position, verdict, sent, over) {
   saving.set(position, verdict);
   say(".saved", "Saving ...");
   show(position);
-  const sent = turn.then(() => post("/api/review/verdicts", { position, verdict, after: known, over }));
-  turn = sent.then(
+  const answer = turn.then(() => post("/api/review/verdicts", { position, verdict, sent, after: known, over }));
+  turn = answer.then(
     (news) => {
-      if (!over) done.push({ position, verdict, before: news.before });
+      if (!over) done.push({ position, verdict, sent, before: news.before });
       learn(news);
       settle(position, verdict);
       say(".saved", "Saved in picks.csv");
@@ -193,8 +193,9 @@ function settle(position, verdict) {
 }
 
 function judge(verdict) {
-  if (!positions.length) return;
-  store(positions[grid.current], verdict);
+  const position = positions[grid.current];
+  if (!items.has(position)) return; // nobody has seen it yet
+  store(position, verdict, items.get(position).sent);
   goTo(grid.current + 1);
 }
 
@@ -207,7 +208,7 @@ async function undo() {
   }
   const index = positions.indexOf(last.position);
   if (index >= 0) goTo(index);
-  await store(last.position, last.before, last.verdict);
+  await store(last.position, last.before, last.sent, last.verdict);
 }
 
 /** Learn what other tabs did. */
