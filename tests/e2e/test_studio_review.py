@@ -222,7 +222,7 @@ async def test_fifty_thousand_images_are_as_quick_as_fifty(review: OpenReview) -
     await says(page, "#shown", "1 of 50,041 images")
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
 async def test_everybody_can_use_it(
     review: OpenReview, theme: Literal["light", "dark"], width: int, tmp_path: Path
 ) -> None:
@@ -233,6 +233,8 @@ async def test_everybody_can_use_it(
     await says(page, ".totals", "1 keep, 1 reject, 1 redo")
     await says(page, ".saved", "Saved")
     await page.screenshot(path=tmp_path / f"grid-{theme}-{width}.png")
+    wider = "() => [...document.querySelectorAll('.cell')].filter((cell) => cell.scrollWidth > cell.clientWidth).length"
+    assert await page.evaluate(wider) == 0, "a long prompt pushes its image and its verdict out of sight"
     assert await axe_findings(page) == []
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     await page.keyboard.press("Enter")
