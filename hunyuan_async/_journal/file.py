@@ -140,6 +140,10 @@ class JournalFile(JournalReader):
             self._check_place()
             self._take_all(())
 
+    def limit_cache(self, kibibytes: int) -> None:
+        """Keep no more than so much of the file in memory: who looks items up one by one needs little."""
+        self._connection.execute(f"PRAGMA cache_size = -{kibibytes}")
+
     def record(self, item: Item, step: Step) -> None:
         """Store one step: when this returns, it is on disk."""
         [failure] = self.store([Entry.of(item, step, self.root)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hunyuan_async._core.lifecycle import PAID, Item, State, Step
+from hunyuan_async._journal.file import JournalFile
 from hunyuan_async._opening import OpenRun
 from hunyuan_async._store.order import Order, OrderState
 from hunyuan_async._store.orders import OrderFile, Progress
@@ -25,6 +26,7 @@ from hunyuan_async.models import Outcome
 if TYPE_CHECKING:
     from hunyuan_async.client import Client
 
+CACHE = 4096  # KiB of the journal in memory
 GATHERING = 0.05  # seconds in which steps gather for one commit
 AGAIN = 60.0  # seconds before another try to get what is paid; then twice as long each time, up to
 SELDOM = 3600.0  # seconds
@@ -95,6 +97,7 @@ class OrderSender:
             JournalError: Steps cannot be stored any more: the run is to be opened anew.
             NotSent: The client is closed.
         """
+        await self._run.journal.call(partial(JournalFile.limit_cache, kibibytes=CACHE))
         self._run.engine.streams.add(self)
         unsubscribe = self._client.subscribe(self._hear)
         parts = [asyncio.create_task(work()) for work in (self._take_orders, self._note_news, self._beat)]

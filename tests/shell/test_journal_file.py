@@ -473,3 +473,11 @@ def test_a_journal_is_used_by_the_thread_that_opened_it(journal: JournalFile) ->
     thread.join()
 
     assert [type(error) for error in errors] == [JournalError]
+
+
+def test_what_stays_in_memory_can_be_limited(tmp_path: Path) -> None:
+    """A server that runs for months must not grow by it."""
+    with JournalFile.open(tmp_path / "j.sqlite") as file:
+        file.limit_cache(4096)
+
+        assert file._connection.execute("PRAGMA cache_size").fetchone()[0] == -4096
