@@ -161,10 +161,10 @@ class OrderSender:
 
     async def _fetch_again(self) -> None:
         """Take up what is paid and was on disk once: its images are gone."""
-        for item in await self._run.journal.call(lambda file: [*file.each(self._run.record.run, *PAID)]):
-            if item.id not in self._making and (
-                order := await self._orders.call(partial(OrderFile.find, handle=item.id))
-            ):
+        paid = await self._run.journal.call(lambda file: [*file.each(self._run.record.run, *PAID)])
+        # Judged at once: what is being made now may have ended by the time of another answer.
+        for item in [item for item in paid if item.id not in self._making]:
+            if order := await self._orders.call(partial(OrderFile.find, handle=item.id)):
                 self._make(order, item)
 
     def _item(self, order: Order) -> Item:
@@ -202,11 +202,12 @@ class OrderSender:
 
     async def _take_to_its_end(self, order: Order, item: Item) -> None:
         await self._take_on(order, item)
-        while (
-            item.state in PAID and not self._run.engine.closing
-        ):  # its task took too long, or its image failed to come
-            await asyncio.sleep(AGAIN)
+        gap = AGAIN
+        # Its task takes longer than we wait, or its image could not be fetched.
+        while item.state in PAID and not self._run.engine.closing:
+            await asyncio.sleep(gap)
             await self._take_on(order, item)
+            gap = min(2 * gap, SELDOM)
 
     async def _take_on(self, order: Order, item: Item) -> None:
         item.withdrawn = order.withdrawing and item.state is State.PLANNED

@@ -441,6 +441,19 @@ async def test_what_is_paid_is_tried_again_and_again(host: Host) -> None:
     assert host.service.posts == ["a fox"]
 
 
+async def test_what_stays_unfetchable_is_tried_less_and_less_often(host: Host) -> None:
+    """Two hours of it are a few changes, not one a minute."""
+    line = Line(host.service, b"no image")
+    store = await host.stack.enter_async_context(Store(host.directory, client=host.connect(line), quotas=FREE))
+    order = await until(store, await store.submit("a fox", tenant="ann"))
+    await asyncio.sleep(7200)
+
+    later = await store.order(order.handle, tenant="ann")
+
+    assert later.state is OrderState.FAILED
+    assert 3 <= later.change - order.change <= 10
+
+
 async def test_an_image_that_is_gone_is_fetched_again(host: Host) -> None:
     """When another process begins to send: the order says where it is."""
     async with host.store() as store:
